@@ -1,0 +1,28 @@
+"""cnnc compiles a declarative description of a convolutional network to a Cython extension module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__version__ = "0.1.0"
+
+
+def compile(  # noqa: A001 - the verb of this package
+    path: str | Path, output: str | Path | None = None, target: str | None = None
+) -> Any:
+    """The Model class of a compiled spec file.
+
+    With `output`, the extension, its source and its stub are left in that directory. `target` is a
+    name such as `x86-64-v3`; by default the build machine's. Raises cnnc.diagnostics.CompileError
+    for a spec or a build that fails, OSError for a file that cannot be read.
+    """
+    # Imported here: `import cnnc.runtime` must not load the compiler.
+    from pathlib import Path
+
+    from cnnc.compiler import Options, compile_spec
+
+    directory = None if output is None else Path(output)
+    return compile_spec(path, output=directory, options=Options(target)).load().Model

@@ -1,0 +1,90 @@
+"""Commands around the build: compile, cache."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from cnnc.cli.options import (
+    model_options,
+    overrides,
+    spec_argument,
+    target_option,
+    verbose_option,
+)
+from cnnc.cli.report import show_stage, shown_path, size
+
+
+@click.command("compile")
+@spec_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Directory for the files; made where it is missing.  [default: the current one]",
+)
+@model_options
+@target_option
+@verbose_option
+def compile_command(
+    spec: str,
+    output: Path,
+    model: str | None,
+    parameters: tuple[str, ...],
+    target: str | None,
+    verbose: bool,
+) -> None:
+    """Compile a spec to a Python extension module.
+
+    Leaves the extension, its Cython source and its type stubs, e.g. lenet.<abi>.so, lenet.pyx and
+    lenet.pyi, and says how to import it. Nothing is compiled twice: see `cnnc cache`.
+    """
+    from cnnc.compiler import Options, compile_spec
+
+    started = time.perf_counter()
+    built = compile_spec(
+        Path(spec),
+        output=output,
+        options=Options(target=target, model=model, parameters=overrides(parameters)),
+        on_stage=show_stage if verbose else None,
+    )
+    seconds = time.perf_counter() - started
+    origin = "taken from the cache" if built.cached else "compiled"
+    click.echo(f"{built.name}: {origin} in {seconds:.2f} s")
+    for path in (built.extension, built.pyx, built.stub):
+        click.echo(f"  {shown_path(path)}  ({size(path.stat().st_size)})")
+    here = output.resolve() == Path.cwd().resolve()
+    place = "from this directory" if here else f"with {shown_path(output)} on PYTHONPATH"
+    click.echo(f"\nIn Python, {place}:\n")
+    click.echo(f"  import {built.name}\n  net = {built.name}.Model()")
+
+
+@click.group()
+def cache() -> None:
+    """Show or clear the cache of compiled modules."""
+
+
+@cache.command()
+def show() -> None:
+    """Say where the cache is and how much it holds."""
+    from cnnc.codegen.cache import SIZE_LIMIT, Cache, cache_path
+
+    usage = Cache(cache_path()).usage()
+    click.echo(f"{usage.path}: {_modules(usage.entries)}, {size(usage.bytes)}")
+    click.echo(f"The longest unused go above {size(SIZE_LIMIT)}.")
+
+
+@cache.command()
+def clear() -> None:
+    """Delete all that the cache holds."""
+    from cnnc.codegen.cache import Cache, cache_path
+
+    usage = Cache(cache_path()).clear()
+    click.echo(f"{usage.path}: deleted {_modules(usage.entries)}, {size(usage.bytes)}")
+
+
+def _modules(number: int) -> str:
+    return "1 module" if number == 1 else f"{number} modules"

@@ -1,0 +1,78 @@
+"""A spec -> its compiled model, with its weights and its data, as the commands ask for them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.options import overrides
+from cnnc.cli.report import fail, show_stage
+
+if TYPE_CHECKING:
+    from cnnc.compiler import Compiled
+    from cnnc.runtime import Dataset
+
+
+def compile_model(
+    spec: str,
+    target: str | None,
+    model: str | None,
+    parameters: tuple[str, ...],
+    *,
+    verbose: bool = False,
+    announce: bool = False,
+) -> Compiled:
+    """Check and compile for this machine; say so in a line if it took time or `announce`."""
+    from cnnc.codegen.build import check_runs_here
+    from cnnc.codegen.toolchain import host_target, named_target
+    from cnnc.compiler import Options, compile_spec
+
+    if target is not None or os.environ.get("CNNC_TARGET"):
+        check_runs_here(named_target(target) if target else host_target())
+    started = time.perf_counter()
+    options = Options(target=target, model=model, parameters=overrides(parameters))
+    compiled = compile_spec(Path(spec), options=options, on_stage=show_stage if verbose else None)
+    origin = "taken from the cache" if compiled.cached else "compiled"
+    seconds = time.perf_counter() - started
+    if announce or not compiled.cached:
+        click.echo(f"{spec}: {compiled.name} is fine, {origin} in {seconds:.2f} s", err=True)
+    return compiled
+
+
+def load_model(
+    spec: str,
+    weights: Path | None,
+    threads: int | None,
+    target: str | None,
+    model: str | None,
+    parameters: tuple[str, ...],
+) -> Any:
+    """The model of a spec with trained weights."""
+    compiled = compile_model(spec, target, model, parameters)
+    cls = compiled.load().Model
+    path = weights or Path(f"{compiled.name}.safetensors")
+    try:
+        net = cls.load(path)
+    except FileNotFoundError:
+        fail(f"no weights: {path} does not exist", f"make them with: cnnc train {spec}")
+    except OSError as error:
+        fail(f"cannot read {path}: {error.strerror or error}")
+    except ValueError as error:
+        fail(f"{path} does not hold weights of {compiled.name}", *str(error).splitlines())
+    if threads is not None:
+        net.threads = threads
+    return net
+
+
+def find_dataset(data: str | None, model: Any) -> Dataset:
+    """The data that `--data` names, or else the spec."""
+    from cnnc.runtime import load_dataset
+
+    source = data or (model.training or {}).get("data")
+    if not source:
+        fail(f"the spec of {model.name} names no data", "name them: --data mnist, or a path")
+    return load_dataset(source)

@@ -1,0 +1,77 @@
+"""Arguments and options that several commands have, and what they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+TARGETS = ("x86-64-v4", "x86-64-v3", "x86-64", "aarch64")
+"""Those of cnnc.ir.target, spelt out here to keep `cnnc --help` quick; a test compares."""
+
+spec_argument = click.argument("spec", type=click.Path())
+
+target_option = click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="Processor to compile for.  [default: this machine's]",
+)
+
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Say how long each stage takes."
+)
+
+data_option = click.option(
+    "--data",
+    metavar="NAME|PATH",
+    help="mnist, a directory of IDX files, or an .npz file.  [default: the spec's]",
+)
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 1024), help="Threads to use.  [default: all cores]"
+)
+
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def model_options(command: Command) -> Command:
+    """Add the options that choose a model of the file and set its parameters."""
+    choose = click.option("--model", metavar="NAME", help="Which model, where a file has several.")
+    set_parameters = click.option(
+        "-p",
+        "--param",
+        "parameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set a parameter of the model; may be repeated.",
+    )
+    return choose(set_parameters(command))
+
+
+def overrides(parameters: tuple[str, ...]) -> dict[str, float]:
+    """("classes=3", …) -> {"classes": 3}; a usage error for anything else."""
+    values: dict[str, float] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not equals or not name.isidentifier() or not math.isfinite(number):
+            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--param")
+        if name in values:
+            raise click.BadParameter(f"{name} is set twice", param_hint="--param")
+        values[name] = int(number) if number.is_integer() else number
+    return values

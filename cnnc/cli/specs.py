@@ -1,0 +1,187 @@
+"""Commands that read a spec and build nothing: check, summary, emit."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.options import (
+    format_option,
+    model_options,
+    overrides,
+    spec_argument,
+    target_option,
+    verbose_option,
+)
+from cnnc.cli.report import count, fail, show_stage, show_table, size
+
+if TYPE_CHECKING:
+    from cnnc.compiler import Options
+    from cnnc.ir.graph import Graph
+    from cnnc.summary import Layer, Summary
+
+STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
+"""Those of cnnc.compiler, which is slow to import; a test compares."""
+CHECKED_STAGE = "fused"
+"""The last stage that needs neither a target nor a C compiler."""
+
+
+@click.command()
+@spec_argument
+@model_options
+@format_option
+@verbose_option
+def check(
+    spec: str, model: str | None, parameters: tuple[str, ...], output_format: str, verbose: bool
+) -> None:
+    """Check a spec; say all that is wrong with it.
+
+    Exit status 1 where something is. With --format json the diagnostics are a JSON array on
+    standard output, empty for a good spec.
+    """
+    from cnnc.compiler import Options
+    from cnnc.diagnostics import CompileError, render_json
+
+    try:
+        graph = _graph_of(
+            spec, Options(model=model, parameters=overrides(parameters)), CHECKED_STAGE, verbose
+        )
+    except CompileError as error:
+        if output_format != "json":
+            raise
+        click.echo(render_json(error.diagnostics))
+        raise click.exceptions.Exit(1) from error
+    if output_format == "json":
+        click.echo("[]")
+        return
+    from cnnc.summary import summarize
+
+    costs = summarize(graph)
+    click.echo(f"{spec}: {graph.name} is fine: {costs.parameters:,} parameters")
+
+
+@click.command()
+@spec_argument
+@model_options
+@format_option
+def summary(spec: str, model: str | None, parameters: tuple[str, ...], output_format: str) -> None:
+    """Show what each layer costs, and what it would cost as a dense one.
+
+    Per layer and sample: output shape, parameters, multiply-adds, memory of its output, receptive
+    field, and the parameters of a dense layer from the same input to the same output.
+    """
+    from cnnc.compiler import Options
+    from cnnc.summary import summarize
+
+    options = Options(model=model, parameters=overrides(parameters))
+    costs = summarize(_graph_of(spec, options, "graph"))
+    if output_format == "json":
+        click.echo(json.dumps(_as_json(costs), indent=2))
+        return
+    click.echo(f"{costs.name}, per sample\n")
+    headers = ("layer", "output", "params", "mul-adds", "memory", "field", "if dense")
+    show_table(headers, [*map(_row, costs.layers), _total(costs)], left=2, total=True)
+    if costs.parameters and costs.dense_parameters:
+        ratio = costs.dense_parameters / costs.parameters
+        click.echo(
+            f"\nAs dense layers the same network would have {ratio:,.1f} times the parameters."
+        )
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(STAGES), metavar="STAGE")
+@spec_argument
+@model_options
+@target_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
+def emit(
+    stage: str,
+    spec: str,
+    model: str | None,
+    parameters: tuple[str, ...],
+    target: str | None,
+    output: Path | None,
+) -> None:
+    """Print what a stage of the compiler makes of a spec.
+
+    \b
+    spec     the syntax tree               fused    element-wise layers merged
+    graph    layers, shapes, parameters    program  loops, buffers, memory
+    grad     with the backward direction   pyx      the generated Cython
+    """
+    from cnnc.compiler import Options
+    from cnnc.compiler import emit as emit_stage
+    from cnnc.frontend.parser import read_source
+
+    options = Options(target=target, model=model, parameters=overrides(parameters))
+    text = emit_stage(read_source(spec), stage, options).rstrip("\n") + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from cnnc.codegen.build import write_file
+
+    try:
+        write_file(output, text.encode())
+    except OSError as error:
+        fail(f"cannot write {output}: {error.strerror}")
+
+
+def _graph_of(spec: str, options: Options, last: str, verbose: bool = False) -> Graph:
+    """The resolved graph, after every stage up to `last` has found the spec good."""
+    from cnnc.compiler import lower
+    from cnnc.frontend.parser import read_source
+
+    graph: Any = None
+    started = time.perf_counter()
+    for stage, form in lower(read_source(spec), options):
+        if verbose:
+            now = time.perf_counter()
+            show_stage(stage, now - started)
+            started = now
+        if stage == "graph":
+            graph = form
+        if stage == last:
+            break
+    found: Graph = graph
+    return found
+
+
+def _row(layer: Layer) -> tuple[str, ...]:
+    dense = layer.dense_parameters
+    return (
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        count(layer.parameters) if layer.parameters else "-",
+        count(layer.multiply_adds) if layer.multiply_adds else "-",
+        size(layer.activation_bytes) if layer.activation_bytes else "-",
+        "x".join(map(str, layer.field)) if layer.field else "-",
+        "-" if dense is None else count(dense),
+    )
+
+
+def _total(costs: Summary) -> tuple[str, ...]:
+    return (
+        "total",
+        "",
+        count(costs.parameters),
+        count(costs.multiply_adds),
+        size(costs.activation_bytes),
+        "",
+        count(costs.dense_parameters),
+    )
+
+
+def _as_json(costs: Summary) -> dict[str, object]:
+    return {
+        "name": costs.name,
+        "layers": [asdict(layer) for layer in costs.layers],
+        "parameters": costs.parameters,
+        "multiply_adds": costs.multiply_adds,
+        "activation_bytes": costs.activation_bytes,
+        "dense_parameters": costs.dense_parameters,
+    }

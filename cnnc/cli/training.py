@@ -1,0 +1,112 @@
+"""The command that trains: train."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from cnnc.cli.models import compile_model, find_dataset
+from cnnc.cli.options import (
+    data_option,
+    model_options,
+    spec_argument,
+    target_option,
+    threads_option,
+    verbose_option,
+)
+from cnnc.cli.report import fail, shown_path
+
+
+@click.command()
+@spec_argument
+@click.option("--epochs", type=click.IntRange(0), help="Passes over the data.  [default: spec's]")
+@click.option("--batch", type=click.IntRange(1), help="Samples a step.  [default: the spec's]")
+@click.option("--lr", type=click.FloatRange(0), help="Learning rate.  [default: the spec's]")
+@click.option(
+    "--seed", type=click.IntRange(0), help="Of first weights and order.  [default: the spec's]"
+)
+@threads_option
+@data_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File for the weights.  [default: NAME.safetensors]",
+)
+@model_options
+@target_option
+@verbose_option
+def train(
+    spec: str,
+    epochs: int | None,
+    batch: int | None,
+    lr: float | None,
+    seed: int | None,
+    threads: int | None,
+    data: str | None,
+    output: Path | None,
+    model: str | None,
+    parameters: tuple[str, ...],
+    target: str | None,
+    verbose: bool,
+) -> None:
+    """Compile a spec, train the model, save its weights.
+
+    Ctrl-C ends the training and saves the weights so far, in a file of their own.
+    """
+    from cnnc.runtime import fit
+
+    if lr is not None and not math.isfinite(lr):
+        raise click.BadParameter(f"{lr} is no learning rate", param_hint="--lr")
+    compiled = compile_model(spec, target, model, parameters, verbose=verbose, announce=True)
+    module = compiled.load()
+    training = module.Model.training
+    if training is None:
+        fail(f"{spec} has no train block, so {compiled.name} cannot be trained")
+    dataset = find_dataset(data, module.Model)
+    output = output or Path(f"{compiled.name}.safetensors")
+    _check_writable(output)
+    seed = training["seed"] if seed is None else seed
+    net = module.Model(seed=seed, threads=threads)
+    if lr is not None:
+        net.learning_rate = lr
+    try:
+        history = fit(net, dataset, epochs=epochs, batch=batch, seed=seed, progress=True)
+    except KeyboardInterrupt:
+        # A file of its own: the result of an earlier, finished run is worth more.
+        partial = output.with_name(f"{output.stem}.interrupted{output.suffix}")
+        net.save(partial)
+        click.echo(f"\ninterrupted; the weights so far are in {shown_path(partial)}", err=True)
+        raise click.exceptions.Exit(130) from None
+    net.save(output)
+    if history and history[-1].test_accuracy is not None:
+        click.echo(f"test accuracy: {100 * history[-1].test_accuracy:.2f} %")
+    _show_use(spec, compiled.name, output, parameters, model)
+
+
+def _check_writable(path: Path) -> None:
+    """Fail now, and not after the training, where the file could not be written."""
+    from cnnc.codegen.build import appearing
+
+    if path.exists() and not path.is_file():
+        fail(f"cannot write {path}: it is not a file")
+    try:
+        with appearing(path, rename=False) as temporary:
+            temporary.touch()
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+
+
+def _show_use(
+    spec: str, name: str, output: Path, parameters: tuple[str, ...], model: str | None
+) -> None:
+    """Say where the weights are and what to do with them."""
+    options = "".join(f" -p {p}" for p in parameters) + (f" --model {model}" if model else "")
+    path = shown_path(output)
+    click.echo(f"weights: {path}\n")
+    click.echo(f"  cnnc evaluate {spec} --weights {path}{options}")
+    click.echo(f"  cnnc predict {spec} --weights {path}{options} IMAGE")
+    click.echo(f"  cnnc compile {spec}{options}, then in Python:")
+    click.echo(f'    import {name}; net = {name}.Model.load("{path}")')

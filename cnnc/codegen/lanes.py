@@ -1,0 +1,39 @@
+"""The C helpers that a module's lanes are made of: the vector type and what Cython cannot say.
+
+Plain GCC/Clang vector extensions, no intrinsics of one processor, but for the floating-point mode.
+"""
+
+from __future__ import annotations
+
+
+def lanes_header(lanes: int) -> dict[str, str]:
+    """The lane count and shuffles as C text, for templates/lanes.pyx.j2."""
+    steps = [lanes >> k for k in range(1, lanes.bit_length())]
+    rotate = [
+        f"v += __builtin_shufflevector(v, v, {_list((i + step) % lanes for i in range(lanes))});"
+        for step in steps
+    ]
+    stages = []
+    for step in reversed(steps):
+        low = _list(i if not i & step else i - step + lanes for i in range(lanes))
+        high = _list(i + step if not i & step else i + lanes for i in range(lanes))
+        stages.append((step, low, high))
+    return {
+        "count": str(lanes),
+        "bytes": str(lanes * 4),
+        "sum": "\n        ".join(rotate),
+        "turns": "\n".join(_stage(*stage) for stage in stages),
+    }
+
+
+def _stage(step: int, low: str, high: str) -> str:
+    return f"""\
+        for (int r = 0; r < LANES; r++) if (!(r & {step})) {{
+            vec a = t[r], b = t[r + {step}];
+            t[r] = __builtin_shufflevector(a, b, {low});
+            t[r + {step}] = __builtin_shufflevector(a, b, {high});
+        }}"""
+
+
+def _list(values: object) -> str:
+    return ", ".join(str(v) for v in values)  # type: ignore[attr-defined]

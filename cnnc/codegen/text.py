@@ -1,0 +1,90 @@
+"""What templates may call: loops around text, names of sums, coordinates, numbers.
+
+Each takes ready values and gives text or coordinates; none knows a graph or an op.
+"""
+
+from __future__ import annotations
+
+import struct
+import textwrap
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any, TypeAlias
+
+from cnnc.ops.affine import Affine
+from cnnc.ops.loops import Clipped, Loop
+
+AnyLoop: TypeAlias = Loop | Clipped
+
+
+def under(text: str, *loops: Any) -> str:
+    """The text inside loops, the first outermost; a loop of one trip is left out."""
+    flat = list(_flat(loops))
+    if any(loop.trips == 0 for loop in flat):
+        return ""
+    body = text.strip("\n") + "\n"
+    for loop in reversed(flat):
+        if loop.runs:
+            inner = textwrap.indent(body, "    ")
+            body = f"for {loop.variable} in {loop.range}:\n{inner}"
+    return body
+
+
+def under_if(text: str, *loops: Any) -> str:
+    """As `under`, indented once more, for the body of an if."""
+    return textwrap.indent(under(text, *loops), "    ")
+
+
+def _flat(loops: Iterable[Any]) -> Iterable[AnyLoop]:
+    for loop in loops:
+        if isinstance(loop, (Loop, Clipped)):
+            yield loop
+        else:
+            yield from _flat(loop)
+
+
+def upto(variable: str, extent: int) -> Loop:
+    """`for variable in range(extent)`."""
+    return Loop(variable, 0, extent)
+
+
+def sums(*extents: int) -> str:
+    """The name of an array of sums, by its shape."""
+    return "sum" + "x".join(map(str, extents))
+
+
+def declare_sums(*tiles: Sequence[Any]) -> str:
+    """Declarations of every array of sums that the tiles need: (loop, width) pairs or widths."""
+    widths = [dict.fromkeys(t if isinstance(t, int) else t[1] for t in axis) for axis in tiles]
+    return "\n".join(
+        f"cdef vec {sums(*shape)}" + "".join(f"[{n}]" for n in shape) for shape in product(*widths)
+    )
+
+
+def spot(channel: Affine | int, *position: Any) -> tuple[Affine, ...]:
+    """Coordinates (channel, *position): loops stand for their variables, tuples for their parts."""
+    found = [Affine.of(channel)]
+    for part in position:
+        parts = part if isinstance(part, tuple) else (part,)
+        found += [p.at if isinstance(p, (Loop, Clipped)) else Affine.of(p) for p in parts]
+    return tuple(found)
+
+
+def spot_of(loops: Sequence[AnyLoop]) -> tuple[Affine, ...]:
+    """The coordinates under loops over channel and space."""
+    return tuple(loop.at for loop in loops)
+
+
+def shifted(at: tuple[Affine, ...], channels: int) -> tuple[Affine, ...]:
+    """The same coordinates, some channels further."""
+    return (at[0] + channels, *at[1:])
+
+
+def number(value: float) -> str:
+    """A float32 constant in Cython, with as few digits as give that float32 back."""
+    (single,) = struct.unpack("f", struct.pack("f", value))
+    for digits in range(1, 10):
+        text = f"{single:.{digits}g}"
+        if struct.pack("f", float(text)) == struct.pack("f", single):
+            break
+    return f"<float>{text if any(c in text for c in '.e') else text + '.0'}"

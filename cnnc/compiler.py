@@ -1,0 +1,142 @@
+"""The table of contents: a spec's text goes in, a Python extension module comes out.
+
+    text --parse--> Spec --resolve--> Graph --differentiate--> Graph --fuse--> Graph
+         --plan--> Program --render--> .pyx --build--> module
+
+Each stage is one call here; `emit` prints any form. Nothing is done here that a stage could do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.render import Origin, render, render_stub
+from cnnc.codegen.toolchain import host_target
+from cnnc.diagnostics import CompileError, Diagnostic, Source
+from cnnc.frontend import format_spec, parse, read_source, resolve
+from cnnc.ir.graph import Graph
+from cnnc.ir.program import Program
+from cnnc.ir.target import TARGETS, Target
+from cnnc.ir.text import format_graph, format_program
+from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.differentiate import differentiate
+from cnnc.passes.fuse import fuse
+from cnnc.passes.plan import plan
+
+STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What shapes a compilation besides the text.
+
+    target: a name of cnnc.ir.target.TARGETS; None is the build machine's. model: which model of
+    the file. parameters: values for the model's parameters.
+    """
+
+    target: str | None = None
+    model: str | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A built extension, the source and stub beside it, and the graph it came from."""
+
+    name: str
+    extension: Path
+    pyx: Path
+    stub: Path
+    cached: bool
+    graph: Graph
+
+    def load(self) -> ModuleType:
+        """Import the extension, wherever it lies."""
+        return load_extension(self.name, self.extension)
+
+
+def lower(source: Source, options: Options | None = None) -> Iterator[tuple[str, Any]]:
+    """Every (stage, form) in order; CompileError as soon as a stage cannot go on."""
+    options = options or Options()
+    spec = parse(source)
+    yield "spec", spec
+    graph = resolve(spec, options.model, options.parameters)
+    yield "graph", verify_graph(graph)
+    grad = differentiate(graph)
+    yield "grad", verify_graph(grad)
+    fused = fuse(grad)
+    yield "fused", verify_graph(fused)
+    program = plan(fused, _target(options.target))
+    yield "program", verify_program(program)
+    yield "pyx", render(program, Path(source.name).name, _origins(graph))
+
+
+def emit(source: Source, stage: str, options: Options | None = None) -> str:
+    """The text of one stage's form; ValueError for a stage that there is not."""
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage {stage}; there are {', '.join(STAGES)}")
+    form = next(form for name, form in lower(source, options) if name == stage)
+    return _text(form)
+
+
+def compile_spec(
+    path: str | Path,
+    *,
+    output: Path | None = None,
+    options: Options | None = None,
+    on_stage: Callable[[str, float], None] | None = None,
+) -> Compiled:
+    """Compile a spec file. With `output`, the three files are left in that directory.
+
+    `on_stage` is told each stage's name and seconds. Raises CompileError, OSError for a file that
+    cannot be read.
+    """
+    source = read_source(path)
+    tell = on_stage or (lambda stage, seconds: None)
+    forms: dict[str, Any] = {}
+    start = time.perf_counter()
+    for stage, form in lower(source, options):
+        forms[stage] = form
+        tell(stage, time.perf_counter() - start)
+        start = time.perf_counter()
+    program: Program = forms["program"]
+    stub = render_stub(program, Path(path).name)
+    built = build(program.name, forms["pyx"], stub, program.target, output)
+    tell("build", time.perf_counter() - start)
+    graph: Graph = forms["graph"]
+    return Compiled(program.name, built.extension, built.pyx, built.stub, built.cached, graph)
+
+
+def _target(name: str | None) -> Target:
+    if name is None:
+        return host_target()
+    if name not in TARGETS:
+        message = f"unknown target {name}; there are {', '.join(TARGETS)}"
+        raise CompileError([Diagnostic("build-target", message, None)])
+    return TARGETS[name]
+
+
+def _origins(graph: Graph) -> dict[str, Origin]:
+    """Where each layer stands in the spec, for the banners of the generated code."""
+    origins = {}
+    for node in graph.nodes:
+        if node.span is not None:
+            line = node.span.source.text.splitlines()[node.span.line - 1]
+            origins[node.name] = Origin(node.span.line, line.split("#")[0].strip())
+    return origins
+
+
+def _text(form: Any) -> str:
+    if isinstance(form, str):
+        return form
+    if isinstance(form, Graph):
+        return format_graph(form)
+    if isinstance(form, Program):
+        return format_program(form)
+    return format_spec(form)

@@ -1,0 +1,263 @@
+"""Arguments: what stands in a layer's parentheses -> the checked values of its Fields.
+
+Serves layers, losses, optimizers and initialisers alike. Does not know what the values mean: that
+is the op's `bind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cnnc.diagnostics import Span
+from cnnc.frontend import spec as s
+from cnnc.frontend.evaluator import Evaluator, Value, show
+from cnnc.frontend.names import suggest
+from cnnc.frontend.report import RefusedError, Report
+from cnnc.ops import INITIALIZERS
+from cnnc.ops.op import Field, Kind, OpError
+
+
+@dataclass(slots=True)
+class Bound:
+    """Values by field, defaults included; places and notes of those that the spec gives."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _WrongKindError(Exception):
+    """The value is not of the field's kind."""
+
+
+class _OutOfRangeError(Exception):
+    """The value is of the right kind, but not in the field's range; carries the range in words."""
+
+
+class Binder:
+    """Binds arguments, reporting everything that is wrong with them."""
+
+    def __init__(self, evaluator: Evaluator, report: Report) -> None:
+        self.evaluator = evaluator
+        self._report = report
+
+    def bind(
+        self, owner: str, fields: Sequence[Field], given: Sequence[s.Argument], place: Span
+    ) -> Bound:
+        """The values of all fields. Raises RefusedError where one cannot be had."""
+        bound = Bound({f.name: f.default for f in fields if not f.required})
+        failed = unmatched = False
+        for target, argument in self._match(owner, fields, given):
+            if target is None:
+                failed = unmatched = True
+                continue
+            bound.spans[target.name] = argument.value.span
+            bound.notes[target.name] = self.evaluator.notes(argument.value)
+            try:
+                bound.values[target.name] = self.convert(owner, target, argument.value)
+            except RefusedError:
+                failed = True
+        for missing in (f for f in fields if f.required and f.name not in bound.spans):
+            # an unknown name may well be this one misspelt: one error is enough
+            if not unmatched:
+                message = f"{owner} needs {missing.name}: {missing.doc}"
+                usage = ", ".join(f.name if f.required else f"{f.name}=…" for f in fields)
+                self._report.error(
+                    "missing-argument", message, place, help=f"write {owner}({usage})"
+                )
+            failed = True
+        if failed:
+            raise RefusedError
+        return bound
+
+    def _match(
+        self, owner: str, fields: Sequence[Field], given: Sequence[s.Argument]
+    ) -> list[tuple[Field | None, s.Argument]]:
+        """Each argument with its field, None where it has none."""
+        by_name = {f.name: f for f in fields}
+        pairs: list[tuple[Field | None, s.Argument]] = []
+        taken: set[str] = set()
+        named = False
+        for place, argument in enumerate(given):
+            target: Field | None = None
+            if argument.name is not None:
+                named = True
+                target = by_name.get(argument.name.text)
+                if target is None:
+                    self._unknown(owner, argument.name, by_name)
+            elif named:
+                message = "arguments by place stand before arguments by name"
+                self._report.error("misplaced-value", message, argument.span)
+            elif place < len(fields):
+                target = fields[place]
+            elif place == len(fields):
+                self._extra(owner, fields, argument)
+            if target is not None and target.name in taken:
+                message = f"{owner} gets {target.name} twice"
+                self._report.error("repeated-argument", message, argument.span)
+                target = None
+            if target is not None:
+                taken.add(target.name)
+            pairs.append((target, argument))
+        return pairs
+
+    def _unknown(self, owner: str, name: s.Identifier, known: dict[str, Field]) -> None:
+        help = suggest(name.text, known, f"arguments of {owner}")
+        message = f"{owner} has no argument {name.text}"
+        self._report.error("unknown-argument", message, name.span, help=help)
+
+    def _extra(self, owner: str, fields: Sequence[Field], argument: s.Argument) -> None:
+        count = len(fields)
+        most = "no arguments" if not count else f"at most {count} argument{'s' * (count > 1)}"
+        names = ", ".join(f.name for f in fields)
+        help = f"arguments of {owner}: {names}" if names else None
+        self._report.error("extra-argument", f"{owner} takes {most}", argument.span, help=help)
+
+    def convert(self, owner: str, target: Field, expression: s.Expression) -> object:
+        """The value of one field. Raises RefusedError after reporting."""
+        value = self.evaluator.value(expression)
+        if target.kind is Kind.INITIALIZER:
+            return self._initializer(value, expression)
+        try:
+            return _convert(target, value)
+        except _WrongKindError:
+            for word in _unknown_words(value):
+                raise self._undefined(target, word) from None
+            code, wanted = "bad-type", target.kind.value
+            if target.kind is Kind.COUNT and target.minimum == 0:
+                wanted = "an integer"
+        except _OutOfRangeError as error:
+            code, wanted = "bad-value", str(error)
+        self._report.error(
+            code,
+            f"{owner}'s {target.name} must be {wanted}, got {show(value)}",
+            expression.span,
+            notes=self.evaluator.notes(expression),
+        )
+        raise RefusedError
+
+    def _undefined(self, target: Field, word: s.Word) -> RefusedError:
+        if target.kind is not Kind.PADDING:
+            return self.evaluator.undefined(word)
+        help = suggest(word.text, ("same", "valid", *self.evaluator.settings), "paddings")
+        message = f"no padding or parameter is called {word.text}"
+        return self._report.refuse("undefined-name", message, word.span, help=help)
+
+    def _initializer(self, value: Value, expression: s.Expression) -> object:
+        called = as_call(value)
+        if called is None:
+            message = f"expected {Kind.INITIALIZER.value}, got {show(value)}"
+            raise self._report.refuse("bad-type", message, expression.span)
+        name, arguments = called
+        kind = INITIALIZERS.get(name.text)
+        if kind is None:
+            help = suggest(name.text, INITIALIZERS, "initialisers")
+            message = f"no initialiser is called {name.text}"
+            raise self._report.refuse("undefined-name", message, name.span, help=help)
+        bound = self.bind(name.text, kind.FIELDS, arguments, expression.span)
+        try:
+            return kind.bind(bound.values)
+        except OpError as error:
+            self.blame(error, bound, expression.span)
+            raise RefusedError from None
+
+    def blame(self, error: OpError, bound: Bound, place: Span, notes: Sequence[str] = ()) -> None:
+        """Report an op's refusal, at the argument that it names or else at `place`."""
+        name = error.argument or ""
+        span = bound.spans.get(name, place)
+        remarks = (*error.notes, *bound.notes.get(name, ()), *notes)
+        self._report.error(error.code, error.message, span, notes=remarks, help=error.help)
+
+
+def as_call(value: Value | s.Expression) -> tuple[s.Identifier, tuple[s.Argument, ...]] | None:
+    """The name and arguments of `he` or `constant(0.1)`, None for what is neither."""
+    match value:
+        case s.Word():
+            return s.Identifier(value.text, value.span), ()
+        case s.Call():
+            return value.name, value.arguments
+        case _:
+            return None
+
+
+def _unknown_words(value: Value) -> list[s.Word]:
+    """The words in a value that can only be misspelt parameters."""
+    items = value if isinstance(value, tuple | list) else (value,)
+    return [item for item in items if isinstance(item, s.Word)]
+
+
+def _convert(target: Field, value: Value) -> object:
+    match target.kind:
+        case Kind.COUNT:
+            least = 1 if target.minimum is None else int(target.minimum)
+            return _in_range(_integer(value), least, target.below)
+        case Kind.NUMBER:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise _WrongKindError
+            return float(_in_range(value, target.minimum, target.below))
+        case Kind.FLAG:
+            if not isinstance(value, bool):
+                raise _WrongKindError
+            return value
+        case Kind.EXTENT:
+            return _extent(target, value)
+        case Kind.PADDING:
+            return _padding(value)
+        case Kind.INITIALIZER:
+            raise _WrongKindError
+
+
+def _integer(value: Value) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 2**63:
+        raise _WrongKindError
+    if value != int(value):
+        raise _WrongKindError
+    return int(value)
+
+
+def _in_range(value: float, minimum: float | None, below: float | None) -> float:
+    if (minimum is not None and value < minimum) or (below is not None and value >= below):
+        bounds = (
+            "" if minimum is None else f"at least {show(minimum)}",
+            "" if below is None else f"below {show(below)}",
+        )
+        raise _OutOfRangeError(" and ".join(filter(None, bounds)))
+    return value
+
+
+def _extent(target: Field, value: Value) -> int | tuple[int, ...]:
+    least = 1 if target.minimum is None else int(target.minimum)
+    if isinstance(value, s.Extent | list):
+        items = value.sizes if isinstance(value, s.Extent) else value
+        sizes = tuple(_integer(item) for item in items)
+        for size in sizes:
+            _in_range(size, least, target.below)
+        return sizes
+    size = _integer(value)
+    _in_range(size, least, target.below)
+    return size
+
+
+def _padding(value: Value) -> object:
+    match value:
+        case s.Word(text="same" | "valid"):
+            return value.text
+        case s.Extent():
+            return list(value.sizes)
+        case list():
+            return [_sides(item) for item in value]
+        case _:
+            return _sides(value)
+
+
+def _sides(value: Value) -> int | tuple[int, int]:
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise _WrongKindError
+        before, after = (_integer(item) for item in value)
+        _in_range(min(before, after), 0, None)
+        return before, after
+    side = _integer(value)
+    _in_range(side, 0, None)
+    return side

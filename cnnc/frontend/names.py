@@ -1,0 +1,70 @@
+"""Names: which ones a spec may give, as they reach generated code; what a wrong one may mean."""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+import sys
+from collections.abc import Iterable
+
+from cnnc.frontend.limits import Limits
+from cnnc.frontend.report import Report
+from cnnc.frontend.spec import Identifier
+from cnnc.ops import INITIALIZERS, OPS
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LANGUAGE = _words("""
+    model block import train input output let repeat in if else and or not yes no true false
+    same valid
+""")
+# of Python, Cython and C: generated code could not use them as they are
+_HOST = frozenset(keyword.kwlist) | _words("""
+    cdef cpdef ctypedef cimport include extern nogil gil DEF IF ELIF ELSE NULL
+    auto bint case char const default do double enum float goto inline int long object register
+    restrict short signed size_t sizeof static struct switch typedef union unsigned void volatile
+    self loss target
+""")
+_MODULES = frozenset(sys.stdlib_module_names) | {"cnnc", "numpy", "cython", "safetensors"}
+
+
+def check_name(name: Identifier, what: str, report: Report, limits: Limits) -> bool:
+    """Whether a spec may give this name to a model, parameter, value, input or layer (`what`)."""
+    text = name.text
+    reason: str | None = None
+    if text in _LANGUAGE:
+        reason = "is a word of the language"
+    elif text in OPS or text in INITIALIZERS:
+        reason = "is the name of a layer" if text in OPS else "is the name of an initialiser"
+    elif text in _HOST:
+        reason = "is reserved in generated code"
+    elif text.startswith("__") or not _PLAIN.match(text):
+        reason = "starts with two underscores"
+    elif text.endswith("_grad"):
+        reason = "ends in _grad, as the names of gradients do"
+    elif len(text) > limits.name:
+        reason = f"is longer than {limits.name} characters"
+    elif what == "model" and text in _MODULES:
+        reason = "is the name of a Python module"
+    if reason:
+        shown = text if len(text) <= limits.name else text[: limits.name] + "…"
+        article = "an" if what == "input" else "a"
+        message = f"{article} {what} cannot be called {shown}: it {reason}"
+        report.error("bad-name", message, name.span, help="choose another name")
+    return reason is None
+
+
+def suggest(name: str, known: Iterable[str], what: str = "") -> str | None:
+    """A hint: the known name that is meant, or, where `what` says what they are, all of them."""
+    names = sorted(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower()[:80], folded, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {folded[close[0]]}?"
+    return f"{what}: {', '.join(names)}" if what and names else None

@@ -1,0 +1,150 @@
+"""Parser: text -> Spec, or every syntax error that can be told apart.
+
+Knows form only; names, shapes and arithmetic are the resolver's. After an error it blanks the
+guilty statement and parses again, so that one run reports the errors of different statements.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from lark import Lark, Tree
+from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+from cnnc.diagnostics import CompileError, Diagnostic, Source, Span
+from cnnc.frontend.builder import Builder
+from cnnc.frontend.layout import join_lines, lay_out
+from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
+from cnnc.frontend.spec import Spec
+from cnnc.frontend.syntax_errors import explain
+from cnnc.resources import resource
+
+_BOUNDARY = re.compile(r"[\n;{}]")
+
+
+def read_source(path: str | Path) -> Source:
+    """A spec file as a Source. Raises CompileError where it is no readable UTF-8 text."""
+    try:
+        # open() refuses an embedded null character with ValueError
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    else:
+        return Source(str(path), text)
+    raise CompileError([Diagnostic("unreadable-file", f"cannot read {path}: {reason}", None)])
+
+
+def parse(source: Source, limits: Limits = DEFAULT_LIMITS) -> Spec:
+    """The syntax tree of a spec. Raises CompileError with the syntax errors."""
+    text = lay_out(source, limits)
+    tree = _parse_tree(source, text, limits)
+    builder = Builder(source, limits)
+    spec = builder.transform(tree)
+    if builder.diagnostics:
+        raise CompileError(sorted(builder.diagnostics, key=_place))
+    _check_depth(spec, limits)
+    return spec
+
+
+def _place(diagnostic: Diagnostic) -> int:
+    return diagnostic.span.start if diagnostic.span else 0
+
+
+def _parse_tree(source: Source, text: str, limits: Limits) -> Tree[Any]:
+    """The parse tree of a text that is laid out."""
+    found: list[Diagnostic] = []
+    # a long text is not parsed over and over
+    rounds = max(1, min(limits.syntax_errors, limits.characters // (len(text) + 1)))
+    rest: str | None = text
+    while rest is not None and len(found) < rounds:
+        result = _attempt(rest)
+        if isinstance(result, UnexpectedInput):
+            start = _position(result, rest)
+            found.append(explain(source, result, start, _failure))
+            rest = _without_statement(rest, start)
+        elif found:
+            break
+        else:
+            return result
+    raise CompileError(sorted(found, key=_place))
+
+
+def _attempt(text: str) -> Tree[Any] | UnexpectedInput:
+    try:
+        return _lark().parse(text)
+    except UnexpectedInput as error:
+        return error
+
+
+def _position(error: UnexpectedInput, text: str) -> int:
+    start: int | None = error.pos_in_stream
+    if isinstance(error, UnexpectedToken) and error.token.type in ("$END", "_END", "RBRACE"):
+        # what is missing is missing behind the last thing that is there
+        return len(text[:start].rstrip())
+    return len(text) if start is None else start
+
+
+def _without_statement(text: str, place: int) -> str | None:
+    """The text with the statement at a place blanked, None where no statement can be told."""
+    before = [m.end() for m in _BOUNDARY.finditer(text, 0, place)]
+    start = before[-1] if before else 0
+    boundary = _BOUNDARY.search(text, place)
+    end = boundary.start() if boundary else len(text)
+    opens = boundary is not None and boundary.group() == "{"
+    if opens or not text[start:end].strip():
+        return None
+    return join_lines(text[:start] + " " * (end - start) + text[end:])
+
+
+def _failure(text: str) -> UnexpectedToken | None:
+    """How an example of a mistake fails to parse."""
+    result = _attempt(lay_out(Source("", text), DEFAULT_LIMITS))
+    return result if isinstance(result, UnexpectedToken) else None
+
+
+@cache
+def _lark() -> Lark:
+    """The parser; its tables come from the user's cache where possible (15 times faster)."""
+    directory = Path(platformdirs.user_cache_dir("cnnc"))
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+    return Lark(
+        resource("grammar", "cnn.lark").read_text(encoding="utf-8"),
+        parser="lalr",
+        lexer="contextual",
+        keep_all_tokens=True,
+        maybe_placeholders=False,
+        cache=str(directory / "grammar.pickle"),
+    )
+
+
+def _check_depth(spec: Spec, limits: Limits) -> None:
+    """Refuse expressions so deep that to walk them would exhaust the stack."""
+    for part, depth in _parts(spec):
+        if depth > limits.expression_depth:
+            message = f"this expression nests more than {limits.expression_depth} deep"
+            raise CompileError([Diagnostic("too-deep", message, part.span)])
+
+
+def _parts(spec: Spec) -> Iterator[tuple[Any, int]]:
+    stack: list[tuple[Any, int]] = [(part, 0) for part in (*spec.models, *spec.train)]
+    while stack:
+        part, depth = stack.pop()
+        yield part, depth
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            children = value if isinstance(value, tuple) else (value,)
+            stack.extend(
+                (child, depth + 1)
+                for child in children
+                if dataclasses.is_dataclass(child) and not isinstance(child, Span)
+            )

@@ -1,0 +1,129 @@
+"""Printer: Spec -> text in one style, without comments.
+
+What it prints parses back to an equal Spec. It is the form that `emit spec` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cnnc.frontend import spec as s
+
+_INDENT = "    "
+_WIDTH = 100
+_TERNARY, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(10)
+_BINDING = (
+    {"or": _OR, "and": _AND, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT}
+    | {"//": _PRODUCT, "%": _PRODUCT, "**": _POWER}
+    | dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), _COMPARE)
+)
+
+
+def format_spec(spec: s.Spec) -> str:
+    """The text of a spec, with a newline at its end."""
+    parts = [*map(_model, spec.models), *map(_train, spec.train)]
+    # train blocks and models keep the order of their kind; a file's meaning does not depend on it
+    return "\n".join(parts)
+
+
+def _model(model: s.ModelDefinition) -> str:
+    parameters = ", ".join(
+        p.name.text if p.default is None else f"{p.name}={_show(p.default)}"
+        for p in model.parameters
+    )
+    head = f"model {model.name}({parameters})" if parameters else f"model {model.name}"
+    return _block(head, (line for statement in model.body for line in _statement(statement)))
+
+
+def _train(train: s.TrainBlock) -> str:
+    width = max((len(entry.key.text) for entry in train.entries), default=0)
+    return _block("train", (f"{e.key.text:{width}} {_show(e.value)}" for e in train.entries))
+
+
+def _block(head: str, lines: Iterator[str]) -> str:
+    return "".join((f"{head} {{\n", *(f"{_INDENT}{line}\n" for line in lines), "}\n"))
+
+
+def _statement(statement: s.Statement) -> Iterator[str]:
+    match statement:
+        case s.InputStatement():
+            dims = ", ".join(map(_show, statement.dims))
+            yield f"input {statement.name}: {statement.dtype}[{dims}]"
+        case s.OutputStatement():
+            yield f"output {', '.join(name.text for name in statement.names)}"
+        case s.ChainStatement():
+            head = f"{statement.binding} = " if statement.binding else ""
+            yield from _chain(head, [_link(link) for link in statement.chain.links])
+
+
+def _chain(head: str, links: Sequence[str]) -> Iterator[str]:
+    """The links in as many lines as they need."""
+    line = head + links[0]
+    for link in links[1:]:
+        if len(_INDENT) + len(line) + len(link) + 4 > _WIDTH:
+            yield line
+            line = f"{_INDENT}-> {link}"
+        else:
+            line += f" -> {link}"
+    yield line
+
+
+def _link(link: s.Link) -> str:
+    label = f"{link.label}: " if link.label else ""
+    arguments = "" if link.arguments is None else f"({_arguments(link.arguments)})"
+    return f"{label}{link.name}{arguments}"
+
+
+def _arguments(arguments: Sequence[s.Argument]) -> str:
+    return ", ".join(
+        _show(a.value) if a.name is None else f"{a.name}={_show(a.value)}" for a in arguments
+    )
+
+
+def _show(expression: s.Expression, tightest: int = _TERNARY) -> str:
+    """The text of an expression, in parentheses where it binds less than its place asks."""
+    text, binding = _bound(expression)
+    return text if binding >= tightest else f"({text})"
+
+
+def _bound(expression: s.Expression) -> tuple[str, int]:
+    """The text of an expression and how tightly its outermost sign binds."""
+    match expression:
+        case s.Conditional():
+            then, test = _show(expression.then, _OR), _show(expression.test, _OR)
+            return f"{then} if {test} else {_show(expression.otherwise)}", _TERNARY
+        case s.Binary(left=left, sign=sign, right=right):
+            binding = _BINDING[sign]
+            if sign == "**":
+                return f"{_show(left, _ATOM)} ** {_show(right, _SIGN)}", _POWER
+            tight = binding + (binding == _COMPARE)
+            return f"{_show(left, tight)} {sign} {_show(right, binding + 1)}", binding
+        case s.Unary(sign="not"):
+            return f"not {_show(expression.operand, _NOT)}", _NOT
+        case s.Unary():
+            return f"{expression.sign}{_show(expression.operand, _SIGN)}", _SIGN
+        case _:
+            return _atom(expression), _ATOM
+
+
+def _atom(expression: s.Expression) -> str:
+    match expression:
+        case s.Number():
+            return repr(expression.value)
+        case s.Flag():
+            return "yes" if expression.value else "no"
+        case s.Text():
+            return f'"{expression.value}"'
+        case s.Extent():
+            return "x".join(map(str, expression.sizes))
+        case s.Word():
+            return expression.text
+        case s.Call():
+            return f"{expression.name}({_arguments(expression.arguments)})"
+        case s.Tuple():
+            items = ", ".join(map(_show, expression.items))
+            return f"({items},)" if len(expression.items) == 1 else f"({items})"
+        case s.List():
+            return f"[{', '.join(map(_show, expression.items))}]"
+        case _:
+            return _show(expression)

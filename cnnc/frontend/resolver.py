@@ -1,0 +1,169 @@
+"""Resolver: Spec -> Graph. Looks up every name, works out every number and shape.
+
+A layer that fails poisons its value: what depends on it is checked as far as it does not need the
+value, so that one run reports every independent error and none that merely follows from another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from cnnc.diagnostics import Diagnostic, Span
+from cnnc.frontend import spec as s
+from cnnc.frontend.arguments import Binder
+from cnnc.frontend.body import Body
+from cnnc.frontend.evaluator import Evaluator, Setting, show
+from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
+from cnnc.frontend.names import check_name, suggest
+from cnnc.frontend.report import RefusedError, Report
+from cnnc.frontend.training import TrainingResolver
+from cnnc.ir.graph import Graph, Node, Output, Parameter
+from cnnc.ops.initializers import Automatic, Glorot, He
+
+Number = int | float
+
+
+def resolve(
+    spec: s.Spec,
+    model: str | None = None,
+    parameters: Mapping[str, float] | None = None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    warn: Callable[[Diagnostic], None] | None = None,
+) -> Graph:
+    """The graph of a spec's model: the one called `model`, or the only one.
+
+    `parameters` override the model's own defaults. Raises CompileError with every independent
+    error; where there is none, `warn` gets the warnings.
+    """
+    report = Report()
+    definition = _select(spec, model, report)
+    evaluator = Evaluator(report, limits)
+    binder = Binder(evaluator, report)
+    check_name(definition.name, "model", report, limits)
+    _set_parameters(definition, parameters or {}, evaluator, report, limits)
+    body = Body(binder, report, limits)
+    outputs = body.resolve(definition)
+    training = None
+    if spec.train:
+        trainer = TrainingResolver(Binder(Evaluator(report, limits), report), report)
+        training = trainer.resolve(spec.train[0], [tensor for _, tensor in outputs])
+    for extra in spec.train[1:]:
+        note = f"the first one is on line {spec.train[0].span.line}"
+        report.error("duplicate-name", "a file has one train block", extra.span, notes=(note,))
+    report.close()
+    nodes, kept = body.live(outputs)
+    _warn_of_unused(definition, evaluator, report)
+    report.close()
+    if warn is not None:
+        for diagnostic in report.ordered():
+            warn(diagnostic)
+    return Graph(
+        definition.name.text,
+        nodes,
+        tuple(_initialized(p, nodes) for p in kept),
+        tuple(Output(name, tensor.node) for name, tensor in outputs if tensor is not None),
+        training,
+    )
+
+
+def _select(spec: s.Spec, wanted: str | None, report: Report) -> s.ModelDefinition:
+    """The model to compile. Raises CompileError where there is no such one."""
+    models: dict[str, s.ModelDefinition] = {}
+    for model in spec.models:
+        first = models.setdefault(model.name.text, model)
+        if first is not model:
+            note = f"the first one is on line {first.span.line}"
+            message = f"two models are called {model.name}"
+            report.error("duplicate-name", message, model.name.span, notes=(note,))
+    report.close()
+    if wanted in models:
+        return models[wanted]
+    names = ", ".join(models)
+    place = spec.models[0].name.span if models else Span(spec.source, 0, 0)
+    if not models:
+        message = "there is no model in this file"
+        report.error("no-model", message, place, help="write model name { ... }")
+    elif wanted is not None:
+        help = suggest(wanted, models, "models")
+        report.error("unknown-model", f"no model is called {wanted}", place, help=help)
+    elif len(models) > 1:
+        message = "the file has several models, and none was chosen"
+        report.error("ambiguous-model", message, place, notes=(f"they are {names}",))
+    report.close()
+    return spec.models[0]
+
+
+def _set_parameters(
+    definition: s.ModelDefinition,
+    given: Mapping[str, float],
+    evaluator: Evaluator,
+    report: Report,
+    limits: Limits,
+) -> None:
+    """Put the model's parameters in scope, in order: a default may use the ones before it."""
+    names = [parameter.name.text for parameter in definition.parameters]
+    for name in given:
+        if name not in names:
+            message = f"model {definition.name} has no parameter {name}"
+            help = suggest(name, names, "parameters")
+            report.error("unknown-parameter", message, definition.name.span, help=help)
+    for parameter in definition.parameters:
+        name = parameter.name.text
+        check_name(parameter.name, "parameter", report, limits)
+        if name in evaluator.settings:
+            message = f"two parameters are called {name}"
+            report.error("duplicate-name", message, parameter.name.span)
+            continue
+        origin = f"is set on line {parameter.span.line}"
+        value: Number | None
+        if name in given:
+            value, origin = given[name], "was set from outside the file"
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                message = f"{name} must be a number, got {value!r:.40}"
+                report.error("bad-value", message, parameter.span)
+                value = None
+        else:
+            value = _default(parameter, evaluator, report)
+        evaluator.settings[name] = Setting(value, origin)
+
+
+def _default(
+    parameter: s.ParameterDefinition, evaluator: Evaluator, report: Report
+) -> Number | None:
+    """The value of a parameter that the caller does not set; None after an error."""
+    if parameter.default is None:
+        message = f"the parameter {parameter.name} has no default and is not set"
+        help = f"write {parameter.name}=value here"
+        report.error("missing-argument", message, parameter.span, help=help)
+        return None
+    try:
+        value = evaluator.value(parameter.default)
+        if isinstance(value, s.Word):
+            raise evaluator.undefined(value)
+    except RefusedError:
+        return None
+    if not isinstance(value, int | float):
+        message = f"a parameter is a number, yes or no, got {show(value)}"
+        report.error("bad-type", message, parameter.default.span)
+        return None
+    return value
+
+
+def _warn_of_unused(definition: s.ModelDefinition, evaluator: Evaluator, report: Report) -> None:
+    for parameter in definition.parameters:
+        if parameter.name.text not in evaluator.used:
+            message = f"the parameter {parameter.name} is never used"
+            report.warning("unused-name", message, parameter.span)
+
+
+def _initialized(parameter: Parameter, nodes: tuple[Node, ...]) -> Parameter:
+    """The parameter with a definite initialiser: He where relu alone reads its layer, or Glorot."""
+    if not isinstance(parameter.initializer, Automatic):
+        return parameter
+    owner = next(node.name for node in nodes if parameter.name in node.parameters)
+    readers = [node.op.NAME for node in nodes if owner in node.inputs]
+    rectified = bool(readers) and set(readers) == {"relu"}
+    return replace(parameter, initializer=He() if rectified else Glorot())

@@ -1,0 +1,114 @@
+"""Syntax errors: where and how a parse failed -> a diagnostic.
+
+A mistake is recognised when one of its examples fails in the same state of the parser at the same
+kind of token (Jeffery 2003, Generating LR syntax error messages from examples). Repairs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+from cnnc.diagnostics import Diagnostic, Source, Span
+from cnnc.frontend.mistakes import MISTAKES, Mistake
+
+Fails = Callable[[str], UnexpectedToken | None]
+"""Parses a text and returns its error."""
+
+Key = tuple[object, str, frozenset[str]]
+
+_CONTEXT = frozenset(("COMMA", "RPAR", "RSQB", "RBRACE", "POWER", "_END", "ELSE"))
+_SIZES = re.compile(r"x[0-9x]*")
+_LOOKALIKES = {
+    "→": "write -> for an arrow",
+    "×": "write x between the sizes of an extent, * for a product",
+    "−": "write - for minus",
+    "–": "write - for minus",
+    "“": 'write " for a quote',
+    "”": 'write " for a quote',
+    "'": 'strings stand in double quotes, "like this"',
+    "\u00a0": "this is a no-break space; type a plain one",
+    "&": "write and",
+    "|": "write or",
+    "!": "write not, or != for unequal",
+    "^": "write ** for a power",
+}
+_NUMBER = re.compile(r"[0-9][0-9A-Za-z_.]*")
+_WORDS = {
+    "NAME": "a name",
+    "INTEGER": "a number",
+    "_END": "the end of the line",
+    "$END": "the end of the file",
+    "COMMA": "a comma",
+    "COLON": ":",
+    "RPAR": ")",
+    "LSQB": "[",
+    "RSQB": "]",
+    "LBRACE": "{",
+    "RBRACE": "}",
+}
+
+
+def explain(source: Source, error: UnexpectedInput, start: int, fails: Fails) -> Diagnostic:
+    """The diagnostic of a failure at a place."""
+    if not isinstance(error, UnexpectedToken):
+        return _explain_character(source, start)
+    mistake = recognise(error, fails)
+    length = 1 if error.token.type in ("_END", "$END", "RBRACE") else len(error.token)
+    end = max(start, min(start + length, len(source.text)))
+    return Diagnostic(mistake.code, mistake.message, Span(source, start, end), help=mistake.help)
+
+
+def recognise(error: UnexpectedToken, fails: Fails) -> Mistake:
+    """The mistake that an error is; one in general words where no example fits."""
+    known = known_mistakes(fails).get(key(error))
+    if known is not None:
+        return known
+    kind, text = error.token.type, str(error.token)
+    found = _WORDS[kind] if kind in ("_END", "$END") else text[:40]
+    accepted = error.accepts
+    wanted = [words for token, words in _WORDS.items() if token in accepted]
+    if "STRING" in accepted:
+        wanted = ["a value"]
+    message = f"did not expect {found} here"
+    if 0 < len(wanted) <= 3:
+        message = f"expected {' or '.join(wanted)}, found {found}"
+    return Mistake("syntax-error", message, None, "")
+
+
+def key(error: UnexpectedToken) -> Key:
+    """What two errors have in common that are the same mistake.
+
+    The parser shares states among contexts; what may close or follow tells a list from a chain.
+    """
+    kind = error.token.type
+    if kind == "NAME" and _SIZES.fullmatch(error.token):
+        kind = "x"
+    context = frozenset(error.accepts) & _CONTEXT
+    return error.interactive_parser.parser_state.position, kind, context
+
+
+@cache
+def known_mistakes(fails: Fails) -> dict[Key, Mistake]:
+    """Mistakes by the keys of their examples; the first one to claim a key has it."""
+    known: dict[Key, Mistake] = {}
+    for mistake in MISTAKES:
+        for text in mistake.texts():
+            if (error := fails(text)) is not None:
+                known.setdefault(key(error), mistake)
+    return known
+
+
+def _explain_character(source: Source, start: int) -> Diagnostic:
+    if match := _NUMBER.match(source.text, start):
+        message = f"{match.group()[:40]} is neither a number nor a name"
+        help = "names start with a letter; extents are written as 5x5"
+        return Diagnostic("syntax-error", message, Span(source, start, match.end()), help=help)
+    char = source.text[start : start + 1] or " "
+    shown = char if char.isprintable() else f"U+{ord(char):04X}"
+    message = f"the character {shown} has no meaning here"
+    span = Span(source, start, start + 1)
+    return Diagnostic("unexpected-character", message, span, help=_LOOKALIKES.get(char))

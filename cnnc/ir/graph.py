@@ -1,0 +1,105 @@
+"""The Graph: what to compute. Every node yields one tensor, so a node's name is its tensor's name.
+
+Knows nothing of the language it came from (but for spans, which point back) nor of lanes, memory
+or order of execution beyond the data flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cnnc.diagnostics import Span
+from cnnc.ops.initializers import Initializer
+from cnnc.ops.op import Gradient, Input, Op, Shape
+from cnnc.ops.optimizers import Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A trained tensor, in its canonical layout, e.g. `conv1.weight` (out, in, kh, kw)."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+    fan_in: int
+    fan_out: int
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An op applied. Operands are the tensors `inputs`, then the parameters `parameters`.
+
+    `layer` names the forward node that a gradient belongs to; it is empty elsewhere. `epilogue` holds element-wise ops applied, in order, to each value before it is stored (fuse
+    fills it); `epilogue_inputs` the tensors that they read besides.
+    """
+
+    name: str
+    op: Op | Gradient | Input
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    shape: Shape
+    span: Span | None = None
+    layer: str = ""
+    epilogue: tuple[Op | Gradient, ...] = ()
+    epilogue_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor that the caller gets, under the name that the spec gives it."""
+
+    name: str
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The `train` block. `data` is a data set's name or a path; it is the runtime's business."""
+
+    loss: Op
+    optimizer: Optimizer
+    batch: int
+    epochs: int
+    data: str | None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in an order in which every tensor is made before it is read.
+
+    After differentiation `loss` names the per-sample loss tensor and `gradients` maps, pairwise and
+    in parameter order, each parameter to the node that computes its gradient.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    parameters: tuple[Parameter, ...]
+    outputs: tuple[Output, ...]
+    training: Training | None = None
+    loss: str | None = None
+    gradients: tuple[tuple[str, str], ...] = field(default=())
+
+    def node(self, name: str) -> Node:
+        """The node of that name; KeyError where there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name; KeyError where there is none."""
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
+        raise KeyError(name)
+
+    def inputs(self) -> Iterator[Node]:
+        """The nodes at which the caller's arrays enter, targets of the loss included."""
+        return (node for node in self.nodes if isinstance(node.op, Input))
+
+    def consumers(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read a tensor, in order."""
+        return tuple(n for n in self.nodes if name in n.inputs or name in n.epilogue_inputs)

@@ -1,0 +1,100 @@
+"""Graph and Program as text, for `cnnc emit`, goldens and people. Nothing reads it back."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from cnnc.ir.graph import Graph, Node
+from cnnc.ir.program import Call, Program, Schedule
+from cnnc.ops.initializers import Initializer
+from cnnc.ops.op import Gradient, Input
+
+
+def format_graph(graph: Graph) -> str:
+    """One line a parameter, a node and an output."""
+    lines = [f"graph {graph.name}"]
+    for p in graph.parameters:
+        lines.append(f"  parameter {p.name} {_shape(p.shape)} {format_value(p.initializer)}")
+    lines += [f"  {_node(node)}" for node in graph.nodes]
+    lines += [f"  output {output.name} = {output.tensor}" for output in graph.outputs]
+    if graph.loss:
+        lines.append(f"  loss {graph.loss}")
+    lines += [f"  gradient {parameter} = {node}" for parameter, node in graph.gradients]
+    if graph.training:
+        t = graph.training
+        lines.append(
+            f"  train {format_value(t.loss)}, {format_value(t.optimizer)}, data {t.data}, "
+            f"batch {t.batch}, epochs {t.epochs}, seed {t.seed}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _node(node: Node) -> str:
+    operands = ", ".join((*node.inputs, *node.parameters))
+    text = f"{node.name} {_shape(node.shape)} = {format_value(node.op)}({operands})"
+    if node.epilogue:
+        text += " -> " + " -> ".join(format_value(op) for op in node.epilogue)
+    if node.epilogue_inputs:
+        text += f" with {', '.join(node.epilogue_inputs)}"
+    return text
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def format_value(value: Any) -> str:
+    """An op, an optimizer or an initialiser with its attributes."""
+    if isinstance(value, Gradient):
+        return f"gradient[{format_value(value.of)} by {value.wrt}]"
+    if isinstance(value, Input):
+        return f"input[{value.dtype}]"
+    shown = []
+    for f in fields(value):
+        attribute = getattr(value, f.name)
+        if not isinstance(attribute, Initializer):
+            shown.append(f"{f.name}={attribute!r}")
+    return f"{value.NAME}[{', '.join(shown)}]" if shown else str(value.NAME)
+
+
+def format_program(program: Program) -> str:
+    """The arena, the kernels with their algorithms, and each schedule with its memory."""
+    unit = program.target.lanes * 4
+    lines = [
+        f"program {program.name}, target {program.target.name}, {program.target.lanes} lanes",
+        f"  digest {program.digest}",
+        f"  arena {program.arena} floats, {program.groups} partial gradients at most",
+    ]
+    lines += [f"    {s.offset:>8}  {s.name} {_shape(s.shape)}" for s in program.slots]
+    for kernel in program.kernels:
+        fused = "".join(f" -> {format_value(op)}" for op in kernel.epilogue)
+        lines.append(f"  kernel {kernel.name}{fused}")
+        if kernel.form.reason():
+            lines.append(f"      {kernel.form.reason()}")
+        if len(kernel.layers) > 1:
+            lines.append(f"      shared by {', '.join(kernel.layers)}")
+    for schedule in program.schedules():
+        lines += _schedule(schedule, unit)
+    return "\n".join(lines) + "\n"
+
+
+def _schedule(schedule: Schedule, unit: int) -> list[str]:
+    planned, separate = schedule.size * unit, schedule.unplanned * unit
+    saved = 100 * (1 - schedule.size / schedule.unplanned) if schedule.unplanned else 0.0
+    lines = [
+        f"  schedule {schedule.name}: {planned} bytes a block, {separate} unshared, {saved:.0f} % saved"
+    ]
+    for b in schedule.buffers:
+        halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
+        held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
+        extent = f"{b.offset:>8} + {b.layout.size:<7}"
+        lines.append(f"    buffer {extent} {b.tensor}{halo}, {held}")
+    lines += [f"    load {load.name} {load.dtype} {_shape(load.shape)}" for load in schedule.loads]
+    lines += [f"    {_call(call)}" for call in schedule.calls]
+    return lines
+
+
+def _call(call: Call) -> str:
+    reads = ", ".join(o.name for o in call.operands[:-1])
+    return f"{call.computes} = {call.kernel}({reads})"

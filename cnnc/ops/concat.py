@@ -1,0 +1,128 @@
+"""concat: tensors one after the other along the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnnc.ops.elementwise import position_loops
+from cnnc.ops.layout import Form, Layout, Layouts, Machine
+from cnnc.ops.loops import Loop
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Field,
+    OpError,
+    Operands,
+    ParameterSpec,
+    Shape,
+    Trait,
+    as_float,
+)
+from cnnc.ops.window import Pads, text
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """(c1, *space), (c2, *space), ... -> (c1 + c2 + ..., *space). Szegedy et al. 2015, figure 2."""
+
+    channels: tuple[int, ...]
+
+    NAME: ClassVar[str] = "concat"
+    FIELDS: ClassVar[tuple[Field, ...]] = ()
+    INPUTS: ClassVar[int | None] = None
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Concat:
+        return cls(tuple(shape[0] for shape in inputs))
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        for index, shape in enumerate(inputs):
+            if shape[1:] != inputs[0][1:]:
+                raise OpError(
+                    "shape-mismatch",
+                    f"concat needs equal space, got {text(inputs[0])} and {text(shape)}",
+                    help="only the channels, the first axis, may differ",
+                    operand=index,
+                )
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        return ()
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        return tuple(f"input{i}" for i in range(count))
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        return ()
+
+    def forward(self, operands: Operands) -> Array:
+        names = self.input_names(len(self.channels))
+        return np.concatenate([as_float(operands[name]) for name in names], axis=1)
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        names = self.input_names(len(self.channels))
+        parts = np.split(grad, np.cumsum(self.channels)[:-1], axis=1)
+        return parts[names.index(wrt)]
+
+    def halo(self, wrt: str | None) -> Pads:
+        return ()
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        names = self.input_names(len(self.channels))
+        firsts = [sum(self.channels[:i]) for i in range(len(names))]
+        if wrt is not None:
+            first, result = firsts[names.index(wrt)], layouts["result"]
+            parts = (ConcatPart("output_grad", layouts["output_grad"], first, 0, result),)
+            return ConcatCopy(parts, result, ("output_grad",))
+        result = layouts["result"]
+        parts = tuple(
+            ConcatPart(name, layouts[name], 0, first, layouts[name])
+            for name, first in zip(names, firsts, strict=True)
+        )
+        return ConcatCopy(parts, result, names)
+
+    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
+        return 0
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example(cls((3, 1)), ((3, 4, 5), (1, 4, 5))),
+            Example(cls((2, 17, 1)), ((2,), (17,), (1,))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConcatPart:
+    """One copied run of channels: from `source` channel `read` on to result channel `write` on."""
+
+    name: str
+    source: Layout
+    read: int
+    write: int
+    extent: Layout
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """Over every element that is copied."""
+        return position_loops(self.extent)
+
+
+@dataclass(frozen=True, slots=True)
+class ConcatCopy(Form):
+    """The copies of one direction."""
+
+    parts: tuple[ConcatPart, ...]
+    result: Layout
+    names: tuple[str, ...]
+
+    TEMPLATE: ClassVar[str] = "concat"
+    MACRO: ClassVar[str] = "copy"
+
+    def operands(self) -> tuple[str, ...]:
+        return (*self.names, "result")

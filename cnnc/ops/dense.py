@@ -1,0 +1,206 @@
+"""dense: every output reads every input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnnc.ops.initializers import Automatic, Initializer, Zeros
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.loops import Loop, register_tile, tile_loops
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Field,
+    Kind,
+    OpError,
+    Operands,
+    ParameterSpec,
+    Shape,
+    Trait,
+    as_float,
+    single,
+)
+from cnnc.ops.window import Pads, text
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """y = weight x + bias. (in) -> (units); the weight is (units, in)."""
+
+    units: int
+    bias: bool = True
+    init: Initializer = Automatic()
+
+    NAME: ClassVar[str] = "dense"
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        Field("units", Kind.COUNT, "outputs"),
+        Field("bias", Kind.FLAG, "add a bias per output", True),
+        Field("init", Kind.INITIALIZER, "first values of the weight", Automatic()),
+    )
+    INPUTS: ClassVar[int | None] = 1
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Dense:
+        return cls(arguments["units"], arguments["bias"], arguments["init"])
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = single(inputs)
+        if len(shape) != 1:
+            raise OpError(
+                "shape-mismatch",
+                f"dense needs a flat input, got {text(shape)}",
+                help="put flatten before this layer",
+                operand=0,
+            )
+        return (self.units,)
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        fan_in = single(inputs)[0]
+        weight = ParameterSpec("weight", (self.units, fan_in), self.init, fan_in, self.units)
+        bias = ParameterSpec("bias", (self.units,), Zeros(), fan_in, self.units)
+        return (weight, bias) if self.bias else (weight,)
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        return ("input",)
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        return {"input": ("weight",), "weight": ("input",), "bias": ()}[wrt]
+
+    def forward(self, operands: Operands) -> Array:
+        y = as_float(operands["input"]) @ operands["weight"].T
+        return y + operands["bias"] if self.bias else y
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        if wrt == "bias":
+            return np.asarray(grad.sum(axis=0))
+        if wrt == "weight":
+            return np.asarray(grad.T @ as_float(operands["input"]))
+        return grad @ operands["weight"]
+
+    def halo(self, wrt: str | None) -> Pads:
+        return ()
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        x = layouts["result" if wrt == "input" else "input"].channels if wrt != "bias" else 0
+        y = layouts["output_grad" if wrt else "result"].channels
+        # One block of lanes: each weight is read once, so only the sums in flight matter.
+        flight = min(12, machine.registers - 4)
+        if wrt is None:
+            return DenseForward(x, y, self.bias, tile_loops("o0", y, flight))
+        if wrt == "input":
+            return DenseInputGrad(x, y, tile_loops("i0", x, flight))
+        if wrt == "bias":
+            return DenseBiasGrad(y, tile_loops("o0", y, 8))
+        vectors = x // machine.lanes
+        tile = register_tile(y, max(vectors, 1), machine.registers)
+        return DenseWeightGrad(
+            x,
+            y,
+            machine.lanes,
+            tile_loops("o0", y, tile[0]),
+            tile_loops("v0", vectors, tile[1]) if vectors else (),
+            Loop("i", vectors * machine.lanes, x),
+        )
+
+    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
+        return single(inputs)[0] * self.units
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example(cls(10), ((84,),)),
+            Example(cls(1), ((1,),)),
+            Example(cls(17), ((3,),)),
+            Example(cls(3), ((65,),)),
+            Example(cls(33, bias=False), ((130,),)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DenseForward(Form):
+    """Tiles of outputs, each a sum over all inputs."""
+
+    in_features: int
+    out_features: int
+    bias: bool
+    outputs: tuple[tuple[Loop, int], ...]
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "forward"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("input", "weight", "bias", "result") if self.bias else ("input", "weight", "result")
+
+    def reason(self) -> str:
+        return f"one block, {self.outputs[0][1]} outputs at a time"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseInputGrad(Form):
+    """Tiles of inputs, each a sum over all outputs."""
+
+    in_features: int
+    out_features: int
+    inputs: tuple[tuple[Loop, int], ...]
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "input_gradient"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("output_grad", "weight", "result")
+
+    def reason(self) -> str:
+        return f"one block, {self.inputs[0][1]} inputs at a time"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseWeightGrad(Form):
+    """A matrix product over the lanes: the input is transposed to scratch, lanes along it.
+
+    `vectors` tiles the whole registers of a weight row; `rest` are the columns left over.
+    """
+
+    in_features: int
+    out_features: int
+    lanes: int
+    outputs: tuple[tuple[Loop, int], ...]
+    vectors: tuple[tuple[Loop, int], ...]
+    rest: Loop
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "weight_gradient"
+
+    @property
+    def row(self) -> int:
+        """Whole registers in a weight row."""
+        return self.in_features // self.lanes
+
+    def operands(self) -> tuple[str, ...]:
+        return ("output_grad", "input", "scratch", "result")
+
+    def scratch(self) -> int:
+        return max(1, self.row * self.lanes)
+
+    def reason(self) -> str:
+        if not self.vectors:
+            return "one sum a weight"
+        return f"lanes along the inputs, tile {self.outputs[0][1]}x{self.vectors[0][1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseBiasGrad(Form):
+    """The sum of each output's gradient over the lanes."""
+
+    out_features: int
+    outputs: tuple[tuple[Loop, int], ...]
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "bias_gradient"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("output_grad", "result")

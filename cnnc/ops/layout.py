@@ -1,0 +1,104 @@
+"""How a tensor lies in memory, and what an op tells the templates.
+
+Offsets are counted in elements of a block: one element is a register of lanes, the same value of
+several samples. How many lanes there are is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar, Protocol
+
+from cnnc.ops.op import Shape
+from cnnc.ops.window import Pads
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """[channel][*extents], each axis with a halo of zeros before and after. Flat: no extents."""
+
+    channels: int
+    extents: Shape = ()
+    halo: Pads = ()
+
+    def padded(self) -> Shape:
+        """Extents with their halo."""
+        if not self.halo:
+            return self.extents
+        return tuple(n + b + a for n, (b, a) in zip(self.extents, self.halo, strict=True))
+
+    def strides(self) -> Shape:
+        """Elements from one channel to the next, then along each axis."""
+        padded = self.padded()
+        return tuple(prod(padded[i:]) for i in range(len(padded) + 1))
+
+    @property
+    def size(self) -> int:
+        """Elements in all, halo included."""
+        return self.channels * prod(self.padded())
+
+    @property
+    def dense(self) -> bool:
+        """Whether it has no halo, so that it can be read as one row."""
+        return all(pair == (0, 0) for pair in self.halo)
+
+    def offset(self, channel: Any, *position: Any) -> Any:
+        """Where an element lies, from integers or symbolic (affine) coordinates."""
+        strides = self.strides()
+        total = channel * strides[0]
+        halo = self.halo or ((0, 0),) * len(self.extents)
+        for coordinate, stride, (before, _) in zip(position, strides[1:], halo, strict=True):
+            total = total + (coordinate + before) * stride
+        return total
+
+    def flat(self) -> Layout:
+        """The same memory as one row; only of a dense layout."""
+        return Layout(self.size)
+
+
+Layouts = Mapping[str, Layout]
+"""Layouts by operand name: inputs, `output`, and for a gradient `output_grad` and `result`."""
+
+
+class Machine(Protocol):
+    """What tiles are sized for; see cnnc.ir.target."""
+
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def registers(self) -> int: ...
+    @property
+    def level1(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One kernel's loops, as plain values; equal forms share one generated function.
+
+    A subclass lives beside each op and names the template and the macro that writes it.
+    """
+
+    TEMPLATE: ClassVar[str] = ""
+    MACRO: ClassVar[str] = ""
+
+    def writer(self) -> tuple[str, str]:
+        """The template (templates/<stem>.pyx.j2) and its macro that write this kernel."""
+        return self.TEMPLATE, self.MACRO
+
+    def operands(self) -> tuple[str, ...]:
+        """Names of the pointers that the kernel takes, in order, its result last."""
+        raise NotImplementedError
+
+    def labels(self) -> tuple[str, ...]:
+        """Those of its operands that hold class indices, int32 a lane."""
+        return ()
+
+    def scratch(self) -> int:
+        """Elements of scratch memory that a call needs besides its operands."""
+        return 0
+
+    def reason(self) -> str:
+        """One line for the program's text: which algorithm and tiles, and why."""
+        return ""

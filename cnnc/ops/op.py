@@ -1,0 +1,239 @@
+"""What every op offers: the pieces that the compiler, the generic tests and the docs are made of.
+
+An op is a frozen dataclass; its instance *is* its attributes. This module defines the vocabulary that
+the files beside it share. It does not know graphs, memory layouts or generated code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cnnc.ops.initializers import Initializer
+    from cnnc.ops.layout import Form, Layouts, Machine
+    from cnnc.ops.window import Pads
+
+Shape = tuple[int, ...]
+"""(channels, *space) or (features,); the batch axis is always implied."""
+
+Array = NDArray[Any]
+
+
+class Kind(Enum):
+    """What an argument of a layer may be; the value is how a diagnostic calls it."""
+
+    COUNT = "a positive integer"
+    NUMBER = "a number"
+    FLAG = "yes or no"
+    EXTENT = "an extent such as 5 or 5x5"
+    PADDING = "a padding: a number, an extent, (before, after), a list of these, same or valid"
+    INITIALIZER = "an initialiser: he, glorot, zeros or constant(value)"
+
+
+class Trait(Enum):
+    """What passes may rely on; an op lists its own in TRAITS."""
+
+    ELEMENTWISE = "reads one position to write one, so that a producer can apply it as it stores"
+    VIEW = "has its input's elements in its input's order: the same memory, if that has no halo"
+    LOSS = "ends the network; its kernels take no epilogue"
+    PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One argument of a layer, loss, optimizer or initialiser, as a spec writes it."""
+
+    name: str
+    kind: Kind
+    doc: str
+    default: object = REQUIRED
+    minimum: float | None = None
+    below: float | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+class OpError(ValueError):
+    """An op refuses its arguments or inputs; the frontend adds the place and turns it into a diagnostic.
+
+    `argument` names the Field to blame (None blames the whole layer), `operand` the input.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        help: str | None = None,
+        argument: str | None = None,
+        operand: int | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.help = help
+        self.argument = argument
+        self.operand = operand
+        self.notes = tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A parameter that an op declares; the graph gives it its full name (`conv1.weight`)."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+    fan_in: int
+    fan_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sample from which the generic tests of an op are made.
+
+    inputs: shapes without the batch axis. `integer_targets` gives the class count where the second
+    input of a loss holds labels.
+    """
+
+    op: Op
+    inputs: tuple[Shape, ...]
+    classes: int | None = None
+
+
+Operands = Mapping[str, Array]
+"""Arrays by operand name: the op's inputs (`input_names`) and parameters, and `output`."""
+
+
+@runtime_checkable
+class Op(Protocol):
+    """A layer's meaning. Each op file implements this; conv.py is the model to copy."""
+
+    NAME: ClassVar[str]
+    """What a spec calls it, and the stem of templates/<NAME>.pyx.j2."""
+    FIELDS: ClassVar[tuple[Field, ...]]
+    INPUTS: ClassVar[int | None]
+    """How many tensors it reads; None is two or more (add, concat)."""
+    TRAITS: ClassVar[frozenset[Trait]]
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Op:
+        """Make the op from checked arguments (every field present) and its inputs' shapes.
+
+        Raises OpError where they do not fit together.
+        """
+        ...
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape: ...
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]: ...
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        """Operand names of `count` inputs, in order."""
+        ...
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        """The operands, besides the output's gradient, that the gradient by operand `wrt` reads."""
+        ...
+
+    def forward(self, operands: Operands) -> Array:
+        """NumPy reference: batch-first arrays (n, *shape) in, (n, *output_shape) out."""
+        ...
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        """NumPy reference: the gradient by one operand, whose shape (no batch axis) is `shape`.
+
+        `operands` holds just what `gradient_reads(wrt)` names; a parameter's is summed over the batch.
+        """
+        ...
+
+    def halo(self, wrt: str | None) -> Pads:
+        """The zeros that the kernel of a direction needs around the op's input; () for none."""
+        ...
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        """The loops of the forward kernel (wrt None) or of the gradient by an operand.
+
+        `layouts` maps operand names, and `result`, to the layouts that the planner gave them.
+        """
+        ...
+
+    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
+        """Multiply-adds of the forward direction, a sample."""
+        ...
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The op that computes the gradient of `of` by its operand `wrt`.
+
+    Reads the output's gradient first, then the operands that `of.gradient_reads(wrt)` names.
+    """
+
+    of: Op
+    wrt: str
+    NAME: ClassVar[str] = "gradient"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Where a named array enters the network; `dtype` is what the caller passes.
+
+    uint8 values are converted to float32 unscaled; normalisation is a layer. Differentiation adds
+    two more kinds: `label`, a class index a sample, and `weight`, the share of each sample in the
+    mean loss (0 in the lanes beyond the batch).
+    """
+
+    shape: Shape
+    dtype: str
+    NAME: ClassVar[str] = "input"
+
+
+def single(shapes: tuple[Shape, ...]) -> Shape:
+    """The only input's shape."""
+    (shape,) = shapes
+    return shape
+
+
+def as_float(array: Array) -> Array:
+    """The array in a floating type: itself, or float64 for integers."""
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+__all__ = [
+    "REQUIRED",
+    "Array",
+    "Example",
+    "Field",
+    "Gradient",
+    "Input",
+    "Kind",
+    "Op",
+    "OpError",
+    "Operands",
+    "ParameterSpec",
+    "Shape",
+    "Trait",
+    "as_float",
+    "single",
+]

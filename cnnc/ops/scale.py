@@ -1,0 +1,82 @@
+"""scale: multiply by a constant, e.g. pixels by 1/255."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar
+
+from cnnc.ops.elementwise import elementwise
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Field,
+    Gradient,
+    Kind,
+    OpError,
+    Operands,
+    ParameterSpec,
+    Shape,
+    Trait,
+    as_float,
+    single,
+)
+from cnnc.ops.window import Pads
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """y = factor * x. Any shape; the factor is a constant of the network, not trained."""
+
+    factor: float
+
+    NAME: ClassVar[str] = "scale"
+    FIELDS: ClassVar[tuple[Field, ...]] = (Field("factor", Kind.NUMBER, "multiplies every value"),)
+    INPUTS: ClassVar[int | None] = 1
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Scale:
+        factor = float(arguments["factor"])
+        if not isfinite(factor) or abs(factor) > _LARGEST:
+            raise OpError("bad-value", "scale needs a finite float32 number", argument="factor")
+        return cls(factor)
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return single(inputs)
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        return ()
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        return ("input",)
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        return ()
+
+    def forward(self, operands: Operands) -> Array:
+        x = as_float(operands["input"])
+        return x * x.dtype.type(self.factor)
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        return grad * grad.dtype.type(self.factor)
+
+    def halo(self, wrt: str | None) -> Pads:
+        return ()
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        if wrt is None:
+            return elementwise(self, ("input",), layouts)
+        return elementwise(Gradient(self, wrt), ("output_grad",), layouts)
+
+    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
+        return 0
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (Example(cls(1 / 255), ((3, 4, 5),)), Example(cls(-2.0), ((7,),)))
+
+
+_LARGEST = 3.4028234663852886e38

@@ -1,0 +1,46 @@
+"""Buffers -> places: which tensors share memory, one workspace for a whole schedule.
+
+Greedy by size: the largest tensor first, each at the lowest place where no tensor alive at the same
+time lies (Pisarchyk and Lee 2020, Efficient memory management for deep neural net inference).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnc.ops.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A piece of memory that must hold from call `first` to call `last`."""
+
+    tensor: str
+    layout: Layout
+    first: int
+    last: int
+
+    def meets(self, other: Lifetime) -> bool:
+        """Whether both must hold at once."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def place(lifetimes: list[Lifetime], base: int) -> tuple[dict[str, int], int]:
+    """Offsets by tensor, none below `base`, and the end of the highest."""
+    placed: list[tuple[int, Lifetime]] = []
+    for lifetime in sorted(lifetimes, key=lambda l: (-l.layout.size, l.first, l.tensor)):
+        offset = base
+        neighbours = sorted((o, n) for o, n in _spans(placed, lifetime))
+        for start, end in neighbours:
+            if offset + lifetime.layout.size <= start:
+                break
+            offset = max(offset, end)
+        placed.append((offset, lifetime))
+    top = max((offset + l.layout.size for offset, l in placed), default=base)
+    return {l.tensor: offset for offset, l in placed}, top
+
+
+def _spans(placed: list[tuple[int, Lifetime]], lifetime: Lifetime) -> list[tuple[int, int]]:
+    return [
+        (offset, offset + other.layout.size) for offset, other in placed if lifetime.meets(other)
+    ]

@@ -1,0 +1,171 @@
+"""A model and a Dataset -> a trained model, and the History of its epochs.
+
+The optimizer, its learning rate and the loss are compiled into the model; this loop feeds it.
+Saves nothing: after an interrupt the model holds the weights of its last step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.runtime.dataset import Dataset
+from cnnc.runtime.errors import DataError, TrainingError
+from cnnc.runtime.history import EpochResult, History
+from cnnc.runtime.inputs import as_dtype, as_targets, castable, for_input, sole_input
+from cnnc.runtime.metrics import evaluate
+from cnnc.runtime.model import Model
+from cnnc.runtime.progress import Progress, Silence, choose_progress
+from cnnc.runtime.shuffle import batches, epoch_bits
+
+
+def fit(
+    net: Model,
+    dataset: Dataset,
+    *,
+    epochs: int | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    progress: Progress | bool | None = None,
+    on_epoch: Callable[[EpochResult], object] | None = None,
+    training_accuracy: bool = False,
+) -> History:
+    """Train a model on a data set, testing it after every epoch.
+
+    Epochs, batch and seed are those of the spec's train block unless given. The order of the
+    samples in epoch k depends on the seed and k alone; the last batch may be smaller.
+    `progress=True` shows a bar or lines on standard output. `training_accuracy` measures
+    EpochResult.accuracy too. KeyboardInterrupt, and whatever `on_epoch` raises, pass through.
+
+    Raises DataError for data that do not fit the model, ValueError for settings out of range and
+    TrainingError for a model without a train block or a loss that is no longer finite.
+    """
+    settings = _settings(net, epochs=epochs, batch=batch, seed=seed)
+    train = _Samples.of(net, dataset, "train", settings.batch)
+    test = _Samples.of(net, dataset, "test", settings.batch)
+    if not len(train.images):
+        raise DataError(f"{dataset.name}: no training samples, expected at least one")
+    reporter = _reporter(progress)
+    history: History = []
+    try:
+        reporter.start(settings.epochs, len(train.images))
+        for epoch in range(1, settings.epochs + 1):
+            started = time.perf_counter()
+            loss, rate = _train_epoch(net, train, settings, epoch, reporter)
+            accuracy = train.measure(net)[1] if training_accuracy else None
+            test_loss, test_accuracy = test.measure(net)
+            seconds = time.perf_counter() - started
+            history.append(
+                EpochResult(epoch, loss, accuracy, test_loss, test_accuracy, rate, seconds)
+            )
+            reporter.finish_epoch(history[-1])
+            if on_epoch:
+                on_epoch(history[-1])
+    finally:
+        reporter.close()
+    return history
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    epochs: int
+    batch: int
+    seed: int
+
+
+def _settings(net: Model, **given: int | None) -> _Settings:
+    """The settings given, those of the train block elsewhere."""
+    if net.training is None:
+        raise TrainingError(
+            f"{net.name} was compiled without a train block, so it cannot be trained"
+        )
+    chosen = {
+        name: int(net.training.get(name, 0) if value is None else value)
+        for name, value in given.items()
+    }
+    for name, least in (("epochs", 0), ("batch", 1), ("seed", 0)):
+        if chosen[name] < least:
+            raise ValueError(f"{name} is {chosen[name]}, expected at least {least}")
+    return _Settings(**chosen)
+
+
+def _reporter(progress: Progress | bool | None) -> Progress:
+    if isinstance(progress, bool) or progress is None:
+        return choose_progress() if progress else Silence()
+    return progress
+
+
+class _Samples:
+    """Samples that fit a model's input and loss, gathered into one reused buffer."""
+
+    @classmethod
+    def of(cls, net: Model, dataset: Dataset, part: str, batch: int) -> _Samples:
+        """The samples of one part ("train", "test"). Raises DataError where they do not fit."""
+        try:
+            images = getattr(dataset, f"{part}_images")
+            return cls(net, images, getattr(dataset, f"{part}_labels"), batch)
+        except DataError as error:
+            raise DataError(f"{dataset.name}: {part}: {error}") from None
+
+    def __init__(self, net: Model, images: NDArray[Any], labels: NDArray[Any], batch: int) -> None:
+        shape, self._dtype = sole_input(net)
+        wanted = np.dtype(self._dtype)
+        images = for_input(images, shape)
+        if wanted == np.uint8 or not castable(images.dtype, wanted):
+            images = as_dtype(images, self._dtype)
+        self.images = images
+        self.targets = as_targets(labels, net)
+        self._batch = min(batch, max(len(images), 1))
+        # uint8 images for a float32 input are converted by the batch: a quarter of the memory
+        self._gathered = np.empty((self._batch, *shape), images.dtype)
+        same = images.dtype == wanted
+        self._inputs = self._gathered if same else np.empty((self._batch, *shape), wanted)
+
+    def gather(self, index: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and targets of a batch; the inputs are overwritten by the next call."""
+        gathered, inputs = self._gathered[: len(index)], self._inputs[: len(index)]
+        # mode="clip" lets take write to `out` directly; the indices are in range by construction
+        np.take(self.images, index, axis=0, out=gathered, mode="clip")
+        if inputs is not gathered:
+            np.copyto(inputs, gathered, casting="same_kind")
+        return inputs, self.targets[index]
+
+    def measure(self, net: Model) -> tuple[float | None, float | None]:
+        """Mean loss and accuracy over all samples; None where there are none."""
+        if not len(self.images):
+            return None, None
+        figures = evaluate(net, self.images, self.targets, max(self._batch, 256))
+        return figures.loss, figures.accuracy
+
+
+def _train_epoch(
+    net: Model, samples: _Samples, settings: _Settings, epoch: int, reporter: Progress
+) -> tuple[float, float]:
+    """Mean loss and samples per second of one pass over the samples."""
+    count = len(samples.images)
+    started = time.perf_counter()
+    total, done, rate = 0.0, 0, 0.0
+    order = batches(count, settings.batch, epoch_bits(settings.seed, epoch))
+    for step, index in enumerate(order, 1):
+        loss = net.train_step(*samples.gather(index))
+        if not math.isfinite(loss):
+            raise _diverged(net, loss, epoch, step)
+        total += loss * len(index)
+        done += len(index)
+        rate = done / (time.perf_counter() - started)
+        reporter.step(epoch, done, total / done, rate)
+    return total / count, rate
+
+
+def _diverged(net: Model, loss: float, epoch: int, step: int) -> TrainingError:
+    if epoch == step == 1:
+        hint = "this is the first step: look for input values that are not finite or not scaled"
+    else:
+        hint = f"try a learning rate below {net.learning_rate:g}"
+    return TrainingError(f"the loss became {loss} at step {step} of epoch {epoch}; {hint}")
