@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from cnnc.codegen.render import Origin, render, render_stub
 from cnnc.codegen.toolchain import host_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.frontend import format_spec, parse, read_source, resolve
-from cnnc.ir.graph import Graph
+from cnnc.ir.graph import Graph, graph_digest
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.text import format_graph, format_program
@@ -67,6 +67,7 @@ def lower(source: Source, options: Options | None = None) -> Iterator[tuple[str,
     spec = parse(source)
     yield "spec", spec
     graph = resolve(spec, options.model, options.parameters)
+    graph = replace(graph, digest=graph_digest(graph))
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
     yield "grad", verify_graph(grad)

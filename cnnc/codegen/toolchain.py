@@ -30,7 +30,6 @@ INSTALL_HINT = (
 )
 
 COMMON_FLAGS = (
-    "-O3",
     "-fPIC",
     "-ffp-contract=fast",
     "-fno-math-errno",
@@ -39,14 +38,22 @@ COMMON_FLAGS = (
     "-fopenmp",
     "-DNDEBUG",
 )
-# Tiles are plain loops with constant bounds, at full speed only where they are peeled completely.
+# Tiles are plain loops with constant bounds, at full speed only where they are peeled completely;
+# the limit fits an 11-wide kernel row of a full tile and keeps outer loops rolled. Level 1 with the
+# passes that kernels need gives -O3's speed in half its time: most of a module is not kernels.
 GCC_FLAGS = (
+    "-O1",
+    "-fpeel-loops",
+    "-funswitch-loops",
+    "-fpredictive-commoning",
+    "-fexpensive-optimizations",
+    "-frerun-cse-after-loop",
     "--param",
     "max-completely-peel-times=64",
     "--param",
-    "max-completely-peeled-insns=4000",
+    "max-completely-peeled-insns=1000",
 )
-CLANG_FLAGS = ("-mllvm", "-unroll-threshold=4000")
+CLANG_FLAGS = ("-O3", "-mllvm", "-unroll-threshold=1000")
 
 NATIVE_MACROS: tuple[tuple[str, frozenset[str]], ...] = (
     (

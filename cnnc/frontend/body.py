@@ -276,6 +276,9 @@ class Body:
             help = f"name the value before it: a = ..., then {link.name}(a, b)"
             raise self._report.refuse("misplaced-value", message, link.call_span, help=help)
         wanted, count = op.INPUTS or 2, len(values)
+        if count > self._limits.operands:
+            message = f"{link.name} joins more than {self._limits.operands:,} values"
+            raise self._report.refuse("too-large", message, link.call_span)
         if count < wanted or (op.INPUTS is not None and count > wanted):
             code = "missing-argument" if count < wanted else "extra-argument"
             least = "" if op.INPUTS else "at least "

@@ -13,12 +13,15 @@ class Limits:
     brackets: int = 32
     expression_depth: int = 64
     syntax_errors: int = 10
+    diagnostics: int = 100
 
     nodes: int = 10_000
     parameters: int = 1 << 31
     elements: int = 1 << 31
     """Elements of one tensor, a sample."""
     rank: int = 8
+    operands: int = 1000
+    """Tensors that one layer joins."""
     integer: int = (1 << 63) - 1
     name: int = 64
 

@@ -42,7 +42,7 @@ def check_name(name: Identifier, what: str, report: Report, limits: Limits) -> b
         reason = "is a word of the language"
     elif text in OPS or text in INITIALIZERS:
         reason = "is the name of a layer" if text in OPS else "is the name of an initialiser"
-    elif text in _HOST:
+    elif what != "parameter" and text in _HOST:
         reason = "is reserved in generated code"
     elif text.startswith("__") or not _PLAIN.match(text):
         reason = "starts with two underscores"

@@ -12,10 +12,11 @@ class RefusedError(Exception):
 
 
 class Report:
-    """Diagnostics in the order in which they were found."""
+    """Diagnostics in the order in which they were found, `limit` of them at most."""
 
-    def __init__(self) -> None:
-        self.diagnostics: list[Diagnostic] = []
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._diagnostics: dict[Diagnostic, None] = {}
 
     def error(
         self,
@@ -41,17 +42,17 @@ class Report:
         return RefusedError()
 
     def _add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.diagnostics:
-            self.diagnostics.append(diagnostic)
+        if len(self._diagnostics) < self._limit:
+            self._diagnostics.setdefault(diagnostic)
 
     @property
     def failed(self) -> bool:
         """Whether an error was found."""
-        return any(d.severity == "error" for d in self.diagnostics)
+        return any(d.severity == "error" for d in self._diagnostics)
 
     def ordered(self) -> list[Diagnostic]:
         """The diagnostics in the order of their places."""
-        return sorted(self.diagnostics, key=lambda d: d.span.start if d.span else -1)
+        return sorted(self._diagnostics, key=lambda d: d.span.start if d.span else -1)
 
     def close(self) -> None:
         """Raise CompileError where an error was found."""

@@ -38,7 +38,7 @@ def resolve(
     `parameters` override the model's own defaults. Raises CompileError with every independent
     error; where there is none, `warn` gets the warnings.
     """
-    report = Report()
+    report = Report(limits.diagnostics)
     definition = _select(spec, model, report)
     evaluator = Evaluator(report, limits)
     binder = Binder(evaluator, report)
@@ -63,7 +63,7 @@ def resolve(
     return Graph(
         definition.name.text,
         nodes,
-        tuple(_initialized(p, nodes) for p in kept),
+        _initialized(kept, nodes),
         tuple(Output(name, tensor.node) for name, tensor in outputs if tensor is not None),
         training,
     )
@@ -159,11 +159,18 @@ def _warn_of_unused(definition: s.ModelDefinition, evaluator: Evaluator, report:
             report.warning("unused-name", message, parameter.span)
 
 
-def _initialized(parameter: Parameter, nodes: tuple[Node, ...]) -> Parameter:
-    """The parameter with a definite initialiser: He where relu alone reads its layer, or Glorot."""
-    if not isinstance(parameter.initializer, Automatic):
-        return parameter
-    owner = next(node.name for node in nodes if parameter.name in node.parameters)
-    readers = [node.op.NAME for node in nodes if owner in node.inputs]
-    rectified = bool(readers) and set(readers) == {"relu"}
-    return replace(parameter, initializer=He() if rectified else Glorot())
+def _initialized(
+    parameters: tuple[Parameter, ...], nodes: tuple[Node, ...]
+) -> tuple[Parameter, ...]:
+    """The parameters, initialised by He where relu alone reads their layer, by Glorot elsewhere."""
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.inputs:
+            readers.setdefault(name, set()).add(node.op.NAME)
+    owners = {name: node.name for node in nodes for name in node.parameters}
+    return tuple(
+        replace(p, initializer=He() if readers.get(owners[p.name]) == {"relu"} else Glorot())
+        if isinstance(p.initializer, Automatic)
+        else p
+        for p in parameters
+    )

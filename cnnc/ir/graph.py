@@ -6,8 +6,9 @@ or order of execution beyond the data flow.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
@@ -81,6 +82,8 @@ class Graph:
     training: Training | None = None
     loss: str | None = None
     gradients: tuple[tuple[str, str], ...] = field(default=())
+    digest: str = ""
+    """A hash of what the resolved network computes; see `graph_digest`."""
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where there is none."""
@@ -103,3 +106,24 @@ class Graph:
     def consumers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read a tensor, in order."""
         return tuple(n for n in self.nodes if name in n.inputs or name in n.epilogue_inputs)
+
+
+def graph_digest(graph: Graph) -> str:
+    """A short hash of a resolved network: its ops, shapes and parameters, and how they connect.
+
+    Independent of layer names without parameters, initialisers, training, target and machine, so
+    that weights of one compilation fit another of the same network.
+    """
+    place = {node.name: index for index, node in enumerate(graph.nodes)}
+    parts = [f"{p.name}{p.shape}" for p in graph.parameters]
+    for node in graph.nodes:
+        reads = [*(str(place[name]) for name in node.inputs), *node.parameters]
+        parts.append(f"{_describe(node.op)}{node.shape}({', '.join(reads)})")
+    parts += [str(place[output.tensor]) for output in graph.outputs]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _describe(op: Op | Gradient | Input) -> str:
+    attributes = [getattr(op, f.name) for f in fields(op)]
+    shown = [repr(a) for a in attributes if not isinstance(a, Initializer)]
+    return f"{op.NAME}[{', '.join(shown)}]"

@@ -52,7 +52,7 @@ class Affine:
         for name, coefficient in self.terms:
             by_coefficient.setdefault(coefficient, []).append(name)
         parts = [
-            (_product(names, abs(coefficient)), coefficient < 0)
+            (_product(names, coefficient), coefficient < 0)
             for coefficient, names in sorted(by_coefficient.items(), key=lambda pair: -pair[0])
         ]
         if self.constant or not parts:
@@ -61,9 +61,9 @@ class Affine:
         return text + "".join((" - " if minus else " + ") + part for part, minus in parts[1:])
 
 
-def _product(names: list[str], factor: int) -> str:
-    total = " + ".join(names)
-    if factor == 1 and len(names) == 1:
-        return total
-    grouped = f"({total})" if len(names) > 1 else total
-    return grouped if factor == 1 else f"{grouped} * {factor}"
+def _product(names: list[str], coefficient: int) -> str:
+    """The variables' sum times the coefficient's magnitude."""
+    total, factor = " + ".join(names), abs(coefficient)
+    if len(names) > 1 and coefficient != 1:
+        total = f"({total})"
+    return total if factor == 1 else f"{total} * {factor}"

@@ -6,7 +6,6 @@ equal kernels share one function. Does not write any text.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -56,7 +55,7 @@ def plan(graph: Graph, target: Target) -> Program:
         *schedules,
         graph.training,
         groups,
-        _digest(graph),
+        graph.digest,
     )
 
 
@@ -66,15 +65,6 @@ def _arena(graph: Graph) -> tuple[tuple[Slot, ...], int]:
         slots.append(Slot(p.name, p.shape, offset, p.initializer, p.fan_in, p.fan_out))
         offset += -(-prod(p.shape) // _LINE) * _LINE
     return tuple(slots), offset
-
-
-def _digest(graph: Graph) -> str:
-    """A short hash of what the network computes, independent of target and training."""
-    parts = [f"{p.name}{p.shape}" for p in graph.parameters]
-    for node in graph.nodes:
-        if not node.layer and node.name not in ("loss", "target", "loss_grad"):
-            parts.append(f"{node.name}={node.op!r}{node.epilogue!r}({node.inputs})")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
