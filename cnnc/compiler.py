@@ -128,8 +128,8 @@ def _origins(graph: Graph) -> dict[str, Origin]:
     origins = {}
     for node in graph.nodes:
         if node.span is not None:
-            line = node.span.source.text.splitlines()[node.span.line - 1]
-            origins[node.name] = Origin(node.span.line, line.split("#")[0].strip())
+            line = node.span.line_text.split("#")[0].strip()
+            origins[node.name] = Origin(node.span.line, line)
     return origins
 
 

@@ -1,12 +1,15 @@
-"""Where the files beside the code lie: the grammar, the templates and the example specs.
+"""Where files lie: the grammar, templates and specs beside the code, and what is kept in a cache.
 
-Turns a kind and a name into a path. Does not read, list or check the files.
+Turns names into paths. Does not read, list or check the files.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
+
+import platformdirs
 
 ResourceKind = Literal["grammar", "templates", "specs"]
 
@@ -21,3 +24,9 @@ def resource(kind: ResourceKind, name: str = "") -> Path:
     inside = _PACKAGE / kind
     directory = inside if inside.is_dir() else _PACKAGE.parent / kind
     return directory / name
+
+
+def cache_directory() -> Path:
+    """$CNNC_CACHE_DIR, or the user's cache directory; it need not exist."""
+    named = os.environ.get("CNNC_CACHE_DIR", "")
+    return Path(named).absolute() if named else platformdirs.user_cache_path("cnnc")

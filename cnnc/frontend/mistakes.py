@@ -70,7 +70,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "missing-comma",
         "expected a comma or ) before this",
         "separate arguments by commas",
-        """conv(6 5)  conv(6 a)  conv(6 0.5)  conv(6 5x5)  conv(6 not 1)  conv(6 yes)  conv(6 "a")  conv(6 [1])
+        """conv(6 5)  conv(6 a)  conv(6 0.5)  conv(6 5x5)  conv(6 not 1)  conv(6 yes)
+        conv(6 "a")  conv(6 [1])
         conv(6 (1))  conv(n 5)  conv(n 0.5)  conv(n 5x5)  conv(n a)  conv(n not 1)  conv(n yes)
         conv(n "a")  conv(n [1])  conv(a=n 5)  conv(a=n 5x5)  conv(a=n a)  conv(a=n yes)
         conv(5x5 5)  conv(5x5 5x5)  conv(5x5 a)  conv(f(1) 5)  conv(f(1) 5x5)  conv(f(1) a)
@@ -216,7 +217,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "syntax-error",
         "a file holds models and a train block",
         "layers stand inside model name { ... }",
-        """relu  5  -> relu  (1)  [1]  let a = 1  {}  5x5  1.5  "a"  - 1  = a  , a  : a  + 1  * 2""",
+        """relu  5  -> relu  (1)  [1]  let a = 1  {}  5x5  1.5  "a"  - 1  = a  , a  : a  + 1
+        * 2""",
         inside="file",
     ),
     Mistake(

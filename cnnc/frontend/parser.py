@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from lark import Lark, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
@@ -24,7 +24,7 @@ from cnnc.frontend.layout import join_lines, lay_out
 from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
 from cnnc.frontend.spec import Spec
 from cnnc.frontend.syntax_errors import explain
-from cnnc.resources import resource
+from cnnc.resources import cache_directory, resource
 
 _BOUNDARY = re.compile(r"[\n;{}]")
 
@@ -114,7 +114,7 @@ def _failure(text: str) -> UnexpectedToken | None:
 @cache
 def _lark() -> Lark:
     """The parser; its tables come from the user's cache where possible (15 times faster)."""
-    directory = Path(platformdirs.user_cache_dir("cnnc"))
+    directory = cache_directory()
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
     return Lark(
@@ -123,7 +123,7 @@ def _lark() -> Lark:
         lexer="contextual",
         keep_all_tokens=True,
         maybe_placeholders=False,
-        cache=str(directory / "grammar.pickle"),
+        cache=str(directory / f"grammar.{sys.implementation.cache_tag}"),
     )
 
 

@@ -55,8 +55,11 @@ class Affine:
             (_product(names, coefficient), coefficient < 0)
             for coefficient, names in sorted(by_coefficient.items(), key=lambda pair: -pair[0])
         ]
-        if self.constant or not parts:
-            parts.append((str(abs(self.constant)), self.constant < 0))
+        constant = (str(abs(self.constant)), self.constant < 0)
+        if self.constant > 0 and parts and parts[0][1]:
+            parts.insert(0, constant)  # 3 - x reads better than -x + 3
+        elif self.constant or not parts:
+            parts.append(constant)
         text = ("-" if parts[0][1] else "") + parts[0][0]
         return text + "".join((" - " if minus else " + ") + part for part, minus in parts[1:])
 

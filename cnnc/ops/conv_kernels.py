@@ -124,6 +124,15 @@ class ConvForward(ConvForm):
 
     MACRO: ClassVar[str] = "forward"
 
+    @property
+    def channels(self) -> Loop | Clipped:
+        """Over the input channels of a chunk; the last may have fewer."""
+        if not self.chunk.runs:
+            return Loop("i", 0, self.in_channels)
+        end = str(self.chunk.at + self.chunk.step)
+        even = self.in_channels % self.chunk.step == 0
+        return Clipped("i", str(self.chunk.at), end if even else f"min({end}, {self.in_channels})")
+
     def operands(self) -> tuple[str, ...]:
         return ("input", "weight", "bias", "result") if self.bias else ("input", "weight", "result")
 

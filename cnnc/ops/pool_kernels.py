@@ -93,7 +93,8 @@ class Pool(Form):
         """How many elements of the input the window holds."""
         fixed = prod(axis.size for axis in self.axes if not axis.clips)
         parts = [f"({axis.high} - {axis.low})" for axis in self.axes if axis.clips]
-        return " * ".join(([str(fixed)] if fixed > 1 or not parts else []) + parts)
+        factors = ([str(fixed)] if fixed > 1 or not parts else []) + parts
+        return f"({' * '.join(factors)})" if len(factors) > 1 else factors[0]
 
     @property
     def accumulates(self) -> bool:

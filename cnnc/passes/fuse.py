@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Gradient, Op, Trait
+from cnnc.ops.op import Gradient, Input, Op, Trait
 
 
 def fuse(graph: Graph) -> Graph:
@@ -30,7 +30,14 @@ def _fuse_one(graph: Graph) -> Graph | None:
             continue
         producer = graph.node(node.inputs[0])
         reads_only_here = graph.consumers(producer.name) == (node,)
-        if reads_only_here and producer.name not in kept and _stores(producer):
+        # Arrays are brought in before anything is computed, so a loader can read no other tensor.
+        too_early = isinstance(producer.op, Input) and len(node.inputs) > 1
+        if (
+            reads_only_here
+            and not too_early
+            and producer.name not in kept
+            and _stores(producer)
+        ):
             return _merge(graph, producer, node)
     return None
 

@@ -38,10 +38,10 @@ def attribute(expression: str, head: str = "m") -> object:
 def test_lenet() -> None:
     graph = resolve(parse(read_source(LENET)))
     assert graph.name == "lenet"
-    assert [node.name for node in graph.nodes] == (
+    assert " ".join(node.name for node in graph.nodes) == (
         "image scale1 conv1 relu1 maxpool1 conv2 relu2 maxpool2 flatten1 "
         "dense1 relu3 dense2 relu4 dense3"
-    ).split(" ")
+    )
     shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
     assert shapes["conv1.weight"] == (6, 1, 5, 5)
     assert shapes["dense1.weight"] == (120, 400)
@@ -55,8 +55,8 @@ def test_lenet() -> None:
 
 def test_initialisers_follow_the_readers() -> None:
     graph = model(
-        "a = conv(4, 1) -> relu\nb = conv(4, 1)\nb2 = b -> relu\nc = conv(4, 1, init=constant(0.5))\n"
-        "d = conv(4, 1)\nd2 = d -> relu\nadd(a, b, b2, c, d2)"
+        "a = conv(4, 1) -> relu\nb = conv(4, 1)\nb2 = b -> relu\n"
+        "c = conv(4, 1, init=constant(0.5))\nd = conv(4, 1)\nd2 = d -> relu\nadd(a, b, b2, c, d2)"
     )
     found = {p.name: p.initializer for p in graph.parameters}
     assert found["conv1.weight"] == He()
@@ -83,7 +83,8 @@ def test_output_is_named_after_its_binding() -> None:
 
 def test_several_inputs_and_outputs() -> None:
     graph = resolved(
-        "model m { input a: float32[4]; input b: uint8[4]; c = dense(3)\n d = a -> dense(2)\n output d, c }"
+        "model m { input a: float32[4]; input b: uint8[4]; c = dense(3)\n"
+        "d = a -> dense(2)\n output d, c }"
     )
     assert [node.name for node in graph.inputs()] == ["a", "b"]
     assert [(o.name, o.tensor) for o in graph.outputs] == [("d", "dense2"), ("c", "dense1")]
@@ -100,7 +101,8 @@ def test_labels_rename_no_other_layer() -> None:
 
 def test_values_of_arguments() -> None:
     graph = model(
-        "conv(6/2, 3, stride=2x1, pad=(1, 2))\nconv(4, [k, 1], pad=[1, (0, 2)], bias=no)\nmaxpool(2)",
+        "conv(6/2, 3, stride=2x1, pad=(1, 2))\n"
+        "conv(4, [k, 1], pad=[1, (0, 2)], bias=no)\nmaxpool(2)",
         "m(k=3)",
     )
     first, second = graph.node("conv1").op, graph.node("conv2").op
@@ -130,13 +132,24 @@ def test_values_of_arguments() -> None:
     ],
 )
 def test_arithmetic(text: str, value: float) -> None:
-    assert attribute(text, "m(n=3)") == pytest.approx(value) if value < 2**60 else True
+    assert attribute(text, "m(n=3)") == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["9 ** 9 ** 9", "2 ** 64", "9223372036854775807 + 1", "1e308 * 10", "10.0 ** 400", "0 ** -1"]
-    + ["0.0 ** -1", "1 % 0", "1.0 // 0", "(-8) ** 0.5", "3037000500 * 3037000500"],
+    [
+        "9 ** 9 ** 9",
+        "2 ** 64",
+        "9223372036854775807 + 1",
+        "1e308 * 10",
+        "10.0 ** 400",
+        "0 ** -1",
+        "0.0 ** -1",
+        "1 % 0",
+        "1.0 // 0",
+        "(-8) ** 0.5",
+        "3037000500 * 3037000500",
+    ],
 )
 def test_impossible_arithmetic(text: str) -> None:
     (found,) = errors(f"model m {{ input x: float32[1]; scale({text}) }}")
@@ -184,7 +197,8 @@ def test_provenance_of_both_operands() -> None:
 def test_errors_do_not_cascade() -> None:
     found = errors(
         "model m(n=1/0) {\ninput x: float32[n]\na = rleu -> dense(n)\nb = a -> dense(3)\n"
-        "add(a, b) -> flatten\ndense(2) -> conv(1, 99x99)\n}\ntrain { loss cross_entropy; optimizer sgd(1) }"
+        "add(a, b) -> flatten\ndense(2) -> conv(1, 99x99)\n}\n"
+        "train { loss cross_entropy; optimizer sgd(1) }"
     )
     assert [d.code for d in found] == ["arithmetic", "unknown-layer"]
 
@@ -211,7 +225,8 @@ def test_node_limit() -> None:
 def test_misspelt_names_get_a_suggestion() -> None:
     found = errors(
         "model m(width=3) {\ninput x: float32[4]\nflaten\ndense(widht)\ndense(3, bais=no)\n"
-        "hidden = dense(2)\nhiden\ndense(2, init=Glorot)\n}\ntrain { losss mse; loss mes; optimizer sgb(1) }"
+        "hidden = dense(2)\nhiden\ndense(2, init=Glorot)\n}\n"
+        "train { losss mse; loss mes; optimizer sgb(1) }"
     )
     assert [d.help for d in found] == [
         f"did you mean {name}?"

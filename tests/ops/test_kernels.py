@@ -1,0 +1,205 @@
+"""Every op's compiled kernels against its reference, over its own awkward examples.
+
+One network holds all examples side by side, so that one compilation serves: each has its input, the
+gradient of its output as a second input, and its result and data gradients as outputs. A second
+network trains all layers with parameters at once on a squared error.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.render import render, render_stub
+from cnnc.ir.graph import Graph, Node, Output, Parameter, Training
+from cnnc.ir.interpret import interpret
+from cnnc.ir.target import TARGETS, Target
+from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.ops.add import Add
+from cnnc.ops.concat import Concat
+from cnnc.ops.flatten import Flatten
+from cnnc.ops.initializers import He
+from cnnc.ops.mse import Mse
+from cnnc.ops.op import Array, Example, Gradient, Input, Trait
+from cnnc.ops.optimizers import Sgd
+from cnnc.passes.differentiate import differentiate
+from cnnc.passes.fuse import fuse
+from cnnc.passes.plan import plan
+from tests.ops.examples import LAYERS, parameter_names
+
+SAMPLES = [0, 1, 15, 16, 17, 33]
+NAMES = [name.replace("-", "_") for name, _ in LAYERS]
+
+
+def runnable_targets() -> list[str]:
+    """The targets that this machine can run."""
+    from cnnc.codegen.toolchain import host_target
+
+    host = host_target()
+    same = [t for t in TARGETS.values() if t.machine == host.machine]
+    return [t.name for t in same if t.lanes <= host.lanes]
+
+
+@pytest.mark.parametrize("samples", SAMPLES)
+@pytest.mark.parametrize("target", runnable_targets())
+def test_forward_and_data_gradient_kernels_equal_their_references(
+    target: str, samples: int
+) -> None:
+    graph, module = _side_by_side(target)
+    model = module.Model(seed=3, threads=1)
+    feeds = _feeds(graph, samples)
+    found = model(*feeds.values())
+    wanted = interpret(graph, _double(feeds), _double(model.parameters))
+    for output, value in zip(graph.outputs, found, strict=True):
+        _assert_close(value, wanted[output.tensor], output.name)
+
+
+@pytest.mark.parametrize("samples", SAMPLES[1:])
+@pytest.mark.parametrize("target", runnable_targets())
+def test_parameter_gradient_kernels_equal_their_references(target: str, samples: int) -> None:
+    graph, module = _trained_together(target)
+    model = module.Model(seed=3, threads=1)
+    feeds = _feeds(graph, samples)
+    feeds.pop("loss_grad")
+    model.compute_gradients(*feeds.values())
+    share = np.full(samples, 1 / samples)
+    wanted = interpret(graph, _double(feeds) | {"loss_grad": share}, _double(model.parameters))
+    for parameter, node in graph.gradients:
+        _assert_close(model.gradients[parameter], wanted[node], parameter)
+
+
+def test_every_layer_with_parameters_is_trained_here() -> None:
+    graph, _ = _trained_together(runnable_targets()[0])
+    assert len(graph.gradients) == sum(len(parameter_names(example)) for _, example in LAYERS)
+
+
+def _assert_close(found: Array, wanted: Array, what: str) -> None:
+    assert found.shape == wanted.shape, what
+    if not wanted.size:
+        return
+    scale = max(float(abs(wanted).max()), 1e-3)
+    worst = float(abs(found - wanted).max()) / scale
+    assert worst < 3e-6, f"{what}: off by {worst:.1e} of the largest entry"
+
+
+def _double(arrays: Any) -> dict[str, Array]:
+    return {name: np.asarray(a, np.float64) for name, a in arrays.items()}
+
+
+def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
+    rng = np.random.default_rng(samples)
+    return {
+        node.name: rng.standard_normal((samples, *node.shape)).astype(np.float32)
+        for node in graph.inputs()
+    }
+
+
+@cache
+def _side_by_side(target: str) -> tuple[Graph, Any]:
+    nodes: list[Node] = []
+    parameters: list[Parameter] = []
+    outputs: list[Output] = []
+    for name, example in LAYERS:
+        stem = name.replace("-", "_")
+        layer = _layer(stem, example, parameters)
+        nodes += [*_inputs(stem, example), layer]
+        outputs.append(Output(f"{stem}_out", layer.name))
+        if Trait.PASSES_GRADIENT in example.op.TRAITS:
+            continue
+        grad = Node(f"{stem}_dy", Input(layer.shape, "float32"), (), (), layer.shape)
+        nodes.append(grad)
+        for operand, source in zip(
+            layer.op.input_names(len(layer.inputs)), layer.inputs, strict=True
+        ):
+            nodes.append(_data_gradient(layer, operand, source, grad, nodes))
+            outputs.append(Output(nodes[-1].name, nodes[-1].name))
+    graph = Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))
+    return graph, _compile(graph, TARGETS[target])
+
+
+def _data_gradient(layer: Node, operand: str, source: str, grad: Node, nodes: list[Node]) -> Node:
+    assert not isinstance(layer.op, (Gradient, Input))
+    bound = dict(zip(layer.op.input_names(len(layer.inputs)), layer.inputs, strict=True))
+    bound |= {p.rsplit(".", 1)[1]: p for p in layer.parameters} | {"output": layer.name}
+    names = [bound[read] for read in layer.op.gradient_reads(operand)]
+    shape = next(node.shape for node in nodes if node.name == source)
+    return Node(
+        f"{source}_d{operand}",
+        Gradient(layer.op, operand),
+        (grad.name, *(n for n in names if n not in layer.parameters)),
+        tuple(n for n in names if n in layer.parameters),
+        shape,
+        layer=layer.name,
+    )
+
+
+def _inputs(stem: str, example: Example) -> list[Node]:
+    return [
+        Node(f"{stem}_in{i}", Input(shape, "float32"), (), (), shape)
+        for i, shape in enumerate(example.inputs)
+    ]
+
+
+def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
+    specs = example.op.parameters(example.inputs)
+    for p in specs:
+        name = f"{stem}.{p.name}"
+        parameters.append(Parameter(name, p.shape, He(), p.fan_in, p.fan_out))
+    return Node(
+        stem,
+        example.op,
+        tuple(f"{stem}_in{i}" for i in range(len(example.inputs))),
+        tuple(f"{stem}.{p.name}" for p in specs),
+        example.op.output_shape(example.inputs),
+    )
+
+
+@cache
+def _trained_together(target: str) -> tuple[Graph, Any]:
+    nodes: list[Node] = []
+    parameters: list[Parameter] = []
+    flat: list[Node] = []
+    for name, example in LAYERS:
+        if not parameter_names(example):
+            continue
+        stem = name.replace("-", "_")
+        layer = _layer(stem, example, parameters)
+        size = (int(np.prod(layer.shape)),)
+        flat.append(Node(f"{stem}_flat", Flatten(), (stem,), (), size))
+        nodes += [*_inputs(stem, example), layer, flat[-1]]
+    sizes = tuple(node.shape[0] for node in flat)
+    joined = Node("joined", Concat(sizes), tuple(n.name for n in flat), (), (sum(sizes),))
+    training = Training(Mse(), Sgd(0.1), 16, 1, None)
+    graph = Graph(
+        "layers",
+        (*nodes, joined),
+        tuple(parameters),
+        (Output("joined", "joined"),),
+        training,
+    )
+    graph = differentiate(graph)
+    return graph, _compile(graph, TARGETS[target])
+
+
+def _compile(graph: Graph, target: Target) -> Any:
+    program = verify_program(plan(verify_graph(fuse(verify_graph(graph))), target))
+    source, stub = render(program, "test.cnn", {}), render_stub(program, "test.cnn")
+    output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
+    built = build(program.name, source, stub, target, output)
+    return load_extension(program.name, built.extension)
+
+
+def test_gradients_of_a_value_used_twice_are_added() -> None:
+    nodes = (
+        Node("x", Input((3,), "float32"), (), (), (3,)),
+        Node("twice", Add(2), ("x", "x"), (), (3,)),
+    )
+    graph = Graph("sum", nodes, (), (Output("twice", "twice"),))
+    values = interpret(graph, {"x": np.ones((1, 3))}, {})
+    np.testing.assert_array_equal(values["twice"], 2 * np.ones((1, 3)))
