@@ -1,13 +1,15 @@
-"""cnnc compiles a declarative description of a convolutional network to a Cython extension module."""
+"""cnnc compiles a description of a convolutional network to a Cython extension module."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnnc.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "compile"]
 
 
 def compile(  # noqa: A001 - the verb of this package

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.build import build, check_runs_here, load_extension
 from cnnc.codegen.render import Origin, render, render_stub
 from cnnc.codegen.toolchain import host_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
@@ -55,18 +55,29 @@ class Compiled:
     stub: Path
     cached: bool
     graph: Graph
+    target: Target
+    loadable: Path
+    """The cache's copy of the extension, whose contents never change under a running process."""
 
     def load(self) -> ModuleType:
-        """Import the extension, wherever it lies."""
-        return load_extension(self.name, self.extension)
+        """Import the extension; CompileError where this machine cannot run its target."""
+        check_runs_here(self.target)
+        return load_extension(self.name, self.loadable)
 
 
-def lower(source: Source, options: Options | None = None) -> Iterator[tuple[str, Any]]:
-    """Every (stage, form) in order; CompileError as soon as a stage cannot go on."""
+def lower(
+    source: Source,
+    options: Options | None = None,
+    warn: Callable[[Diagnostic], None] | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """Every (stage, form) in order; CompileError as soon as a stage cannot go on.
+
+    `warn` is told what is suspicious but no error.
+    """
     options = options or Options()
     spec = parse(source)
     yield "spec", spec
-    graph = resolve(spec, options.model, options.parameters)
+    graph = resolve(spec, options.model, options.parameters, warn=warn)
     graph = replace(graph, digest=graph_digest(graph))
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
@@ -92,17 +103,18 @@ def compile_spec(
     output: Path | None = None,
     options: Options | None = None,
     on_stage: Callable[[str, float], None] | None = None,
+    warn: Callable[[Diagnostic], None] | None = None,
 ) -> Compiled:
     """Compile a spec file. With `output`, the three files are left in that directory.
 
-    `on_stage` is told each stage's name and seconds. Raises CompileError, OSError for a file that
-    cannot be read.
+    `on_stage` is told each stage's name and seconds, `warn` what is suspicious. Raises
+    CompileError, also for a file that cannot be read.
     """
     source = read_source(path)
-    tell = on_stage or (lambda stage, seconds: None)
+    tell = on_stage or _say_nothing
     forms: dict[str, Any] = {}
     start = time.perf_counter()
-    for stage, form in lower(source, options):
+    for stage, form in lower(source, options, warn):
         forms[stage] = form
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
@@ -111,7 +123,21 @@ def compile_spec(
     built = build(program.name, forms["pyx"], stub, program.target, output)
     tell("build", time.perf_counter() - start)
     graph: Graph = forms["graph"]
-    return Compiled(program.name, built.extension, built.pyx, built.stub, built.cached, graph)
+    return Compiled(
+        program.name,
+        built.extension,
+        built.pyx,
+        built.stub,
+        built.cached,
+        graph,
+        program.target,
+        built.loadable,
+    )
+
+
+def _say_nothing(stage: str, seconds: float) -> None:
+    """For callers who do not want to know."""
+    del stage, seconds
 
 
 def _target(name: str | None) -> Target:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,10 @@ from cnnc.cli.options import (
     target_option,
     verbose_option,
 )
-from cnnc.cli.report import show_stage, shown_path, size
+from cnnc.cli.report import show_stage, show_warnings, shown_path, size
+
+if TYPE_CHECKING:
+    from cnnc.diagnostics import Diagnostic
 
 
 @click.command("compile")
@@ -45,12 +49,15 @@ def compile_command(
     from cnnc.compiler import Options, compile_spec
 
     started = time.perf_counter()
+    warnings: list[Diagnostic] = []
     built = compile_spec(
         Path(spec),
         output=output,
         options=Options(target=target, model=model, parameters=overrides(parameters)),
         on_stage=show_stage if verbose else None,
+        warn=warnings.append,
     )
+    show_warnings(warnings)
     seconds = time.perf_counter() - started
     origin = "taken from the cache" if built.cached else "compiled"
     click.echo(f"{built.name}: {origin} in {seconds:.2f} s")

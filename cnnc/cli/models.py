@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.options import overrides
-from cnnc.cli.report import fail, show_stage
+from cnnc.cli.report import fail, show_stage, show_warnings
 
 if TYPE_CHECKING:
     from cnnc.compiler import Compiled
+    from cnnc.diagnostics import Diagnostic
     from cnnc.runtime import Dataset
 
 
@@ -35,7 +36,14 @@ def compile_model(
         check_runs_here(named_target(target) if target else host_target())
     started = time.perf_counter()
     options = Options(target=target, model=model, parameters=overrides(parameters))
-    compiled = compile_spec(Path(spec), options=options, on_stage=show_stage if verbose else None)
+    warnings: list[Diagnostic] = []
+    compiled = compile_spec(
+        Path(spec),
+        options=options,
+        on_stage=show_stage if verbose else None,
+        warn=warnings.append,
+    )
+    show_warnings(warnings)
     origin = "taken from the cache" if compiled.cached else "compiled"
     seconds = time.perf_counter() - started
     if announce or not compiled.cached:

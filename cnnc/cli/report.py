@@ -34,6 +34,12 @@ def show_diagnostics(diagnostics: Iterable[Any]) -> None:
         click.echo(f"\n{summarize(diagnostics)}", err=True)
 
 
+def show_warnings(warnings: Sequence[Any]) -> None:
+    """Write what is suspicious about a good spec, if anything is, to the standard error stream."""
+    if warnings:
+        show_diagnostics(warnings)
+
+
 def explain_and_exit(error: Exception) -> None:
     """Show an error that a user can mend and end with status 1; return for any other."""
     from cnnc.diagnostics import CompileError

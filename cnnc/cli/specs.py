@@ -18,10 +18,13 @@ from cnnc.cli.options import (
     target_option,
     verbose_option,
 )
-from cnnc.cli.report import count, fail, show_stage, show_table, size
+from cnnc.cli.report import count, fail, show_stage, show_table, show_warnings, size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnnc.compiler import Options
+    from cnnc.diagnostics import Diagnostic
     from cnnc.ir.graph import Graph
     from cnnc.summary import Layer, Summary
 
@@ -42,23 +45,24 @@ def check(
     """Check a spec; say all that is wrong with it.
 
     Exit status 1 where something is. With --format json the diagnostics are a JSON array on
-    standard output, empty for a good spec.
+    standard output, empty for a spec without fault.
     """
     from cnnc.compiler import Options
     from cnnc.diagnostics import CompileError, render_json
 
+    options = Options(model=model, parameters=overrides(parameters))
+    warnings: list[Diagnostic] = []
     try:
-        graph = _graph_of(
-            spec, Options(model=model, parameters=overrides(parameters)), CHECKED_STAGE, verbose
-        )
+        graph = _graph_of(spec, options, CHECKED_STAGE, verbose, warnings.append)
     except CompileError as error:
         if output_format != "json":
             raise
         click.echo(render_json(error.diagnostics))
         raise click.exceptions.Exit(1) from error
     if output_format == "json":
-        click.echo("[]")
+        click.echo(render_json(warnings))
         return
+    show_warnings(warnings)
     from cnnc.summary import summarize
 
     costs = summarize(graph)
@@ -131,14 +135,20 @@ def emit(
         fail(f"cannot write {output}: {error.strerror}")
 
 
-def _graph_of(spec: str, options: Options, last: str, verbose: bool = False) -> Graph:
+def _graph_of(
+    spec: str,
+    options: Options,
+    last: str,
+    verbose: bool = False,
+    warn: Callable[[Diagnostic], None] | None = None,
+) -> Graph:
     """The resolved graph, after every stage up to `last` has found the spec good."""
     from cnnc.compiler import lower
     from cnnc.frontend.parser import read_source
 
     graph: Any = None
     started = time.perf_counter()
-    for stage, form in lower(read_source(spec), options):
+    for stage, form in lower(read_source(spec), options, warn):
         if verbose:
             now = time.perf_counter()
             show_stage(stage, now - started)

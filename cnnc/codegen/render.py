@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from math import prod
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
-import cnnc
-from cnnc.codegen import text
+from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
+from cnnc.codegen.templates import macro, template
 from cnnc.ir.program import Call, Kernel, Load, Program, Schedule
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise
 from cnnc.ops.input import InputLoad, OutputStore
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient, Op
-from cnnc.resources import resource
+from cnnc.version import __version__
 
 _WIDTH = 100
 
@@ -43,34 +38,28 @@ def render(program: Program, source: str, origins: Mapping[str, Origin]) -> str:
     """The extension's .pyx. `source` names the spec; `origins` maps layers to their lines."""
     functions = [_function(kernel, origins) for kernel in program.kernels]
     optimizer = program.training.optimizer if program.training else None
-    update = _macro(optimizer.NAME, "update")(optimizer) if optimizer else ""
+    update = macro(optimizer.NAME, "update")(optimizer) if optimizer else ""
     return _tidy(
-        _environment()
-        .get_template("module.pyx.j2")
-        .render(
+        template("module.pyx.j2").render(
             program=program,
             source=source,
-            version=cnnc.__version__,
+            version=__version__,
             lanes=lanes_header(program.target.lanes),
             kernels=functions,
             blocks=[_block(program, schedule) for schedule in program.schedules()],
-            loads=_loads(program),
             optimizer=optimizer,
             update=textwrap.indent(update.strip("\n"), "    "),
             saving=_saving(program),
-            inits=_inits(program),
-            **_interface(program),
+            **interface(program),
         )
     )
 
 
 def render_stub(program: Program, source: str) -> str:
     """The extension's .pyi."""
-    template = _environment().get_template("module.pyi.j2")
+    page = template("module.pyi.j2")
     return _tidy(
-        template.render(
-            program=program, source=source, version=cnnc.__version__, **_interface(program)
-        )
+        page.render(program=program, source=source, version=__version__, **interface(program))
     )
 
 
@@ -126,50 +115,13 @@ def _simple(value: str) -> bool:
 
 def expression(op: Op | Gradient, *operands: str) -> str:
     """An element-wise op's formula, from its own template."""
-    of, macro = (op.of, "gradient") if isinstance(op, Gradient) else (op, "value")
-    return str(_macro(of.NAME, macro)(of, *operands)).strip()
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resource("templates", "module.pyx.j2").parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {"under": text.under, "under_if": text.under_if}
-    environment.filters["typed_array"] = "{}: NDArray[Any]".format
-    names = (
-        text.upto,
-        text.sums,
-        text.declare_sums,
-        text.spot,
-        text.spot_of,
-        text.shifted,
-        text.number,
-    )
-    environment.globals |= {function.__name__: function for function in names}
-    return environment
-
-
-def _macro(template: str, name: str) -> Callable[..., str]:
-    module: Any = _template(template).module
-    macro: Callable[..., str] = getattr(module, name)
-    return macro
-
-
-@cache
-def _template(stem: str) -> Template:
-    return _environment().get_template(f"{stem}.pyx.j2")
+    of, direction = (op.of, "gradient") if isinstance(op, Gradient) else (op, "value")
+    return str(macro(of.NAME, direction)(of, *operands)).strip()
 
 
 def _function(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
     """One kernel: banner, signature, declared loop variables, body."""
-    template, macro = kernel.form.writer()
-    body = str(_macro(template, macro)(KernelText(kernel))).strip("\n")
+    body = str(macro(*kernel.form.writer())(KernelText(kernel))).strip("\n")
     variables = sorted(set(re.findall(r"^\s*for (\w+) in ", body, re.MULTILINE)))
     declared = set(re.findall(r"^cdef [\w ]*?(\w+)$", body, re.MULTILINE))
     counters = [name for name in variables if name not in declared]
@@ -262,60 +214,10 @@ def _call(kernel: Kernel, call: Call) -> str:
     return textwrap.indent(f"{note}\n{_wrapped(kernel.name, arguments)}", "    ")
 
 
-def _loads(program: Program) -> tuple[Load, ...]:
-    """Every array that the caller may pass, targets last."""
-    last = program.schedules()[-1]
-    return tuple(load for load in last.loads if load.dtype != "weight")
-
-
 def _saving(program: Program) -> tuple[tuple[str, int, int], ...]:
     """(schedule, bytes planned, bytes without sharing) for the header."""
     size = program.target.lanes * 4
     return tuple((s.name, s.size * size, s.unplanned * size) for s in program.schedules())
-
-
-def _interface(program: Program) -> dict[str, Any]:
-    """What the Model class and its stub say of inputs, outputs and training."""
-    inputs = program.infer.loads
-    training = program.training
-    output = program.results[0].shape
-    settings = None
-    if training is not None:
-        settings = {
-            "data": training.data,
-            "loss": training.loss.NAME,
-            "optimizer": training.optimizer.NAME,
-            "batch": training.batch,
-            "epochs": training.epochs,
-            "seed": training.seed,
-        }
-    names = [load.name for load in inputs]
-    return {
-        "input_names": names,
-        "pinned_names": [f"{name}_pinned" for name in names],
-        "input_shapes": {load.name: load.shape for load in inputs},
-        "input_dtypes": {load.name: load.dtype for load in inputs},
-        "dtypes": {load.name: tuple(kind for kind, _ in load.kernels) for load in inputs},
-        "output_shapes": {result.name: result.shape for result in program.results},
-        "classes": training.loss.classes(output) if training else None,  # type: ignore[attr-defined]
-        "training": settings,
-        "num_parameters": sum(prod(slot.shape) for slot in program.slots),
-    }
-
-
-def _inits(program: Program) -> tuple[tuple[str, str, int, int, str, str], ...]:
-    """(name, shape, offset, size, half-width of the distribution, constant) of each parameter."""
-    return tuple(
-        (
-            s.name,
-            repr(s.shape),
-            s.offset,
-            prod(s.shape),
-            repr(s.initializer.limit(s.fan_in, s.fan_out)),
-            repr(s.initializer.value()),
-        )
-        for s in program.slots
-    )
 
 
 def _tidy(rendered: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
-from cnnc.ops.op import Gradient, Input, Op, Shape
+from cnnc.ops.op import Gradient, Input, LossOp, Op, Shape
 from cnnc.ops.optimizers import Optimizer
 
 
@@ -32,8 +32,9 @@ class Parameter:
 class Node:
     """An op applied. Operands are the tensors `inputs`, then the parameters `parameters`.
 
-    `layer` names the forward node that a gradient belongs to; it is empty elsewhere. `epilogue` holds element-wise ops applied, in order, to each value before it is stored (fuse
-    fills it); `epilogue_inputs` the tensors that they read besides.
+    `layer` names the forward node that a gradient belongs to; it is empty elsewhere. `epilogue`
+    holds element-wise ops applied, in order, to each value before it is stored (fuse fills it),
+    `epilogue_inputs` the tensors that they read besides.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Output:
 class Training:
     """The `train` block. `data` is a data set's name or a path; it is the runtime's business."""
 
-    loss: Op
+    loss: LossOp
     optimizer: Optimizer
     batch: int
     epochs: int
@@ -124,6 +125,6 @@ def graph_digest(graph: Graph) -> str:
 
 
 def _describe(op: Op | Gradient | Input) -> str:
-    attributes = [getattr(op, f.name) for f in fields(op)]
+    attributes = [getattr(op, name) for name in op.__dataclass_fields__]  # type: ignore[union-attr]
     shown = [repr(a) for a in attributes if not isinstance(a, Initializer)]
     return f"{op.NAME}[{', '.join(shown)}]"

@@ -25,9 +25,7 @@ class Target:
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target(
-            "x86-64-v4", 16, 32, ("-march=x86-64-v4", "-mprefer-vector-width=512"), "x86_64"
-        ),
+        Target("x86-64-v4", 16, 32, ("-march=x86-64-v4", "-mprefer-vector-width=512"), "x86_64"),
         Target("x86-64-v3", 8, 16, ("-march=x86-64-v3",), "x86_64"),
         Target("x86-64", 4, 16, ("-march=x86-64",), "x86_64"),
         Target("aarch64", 4, 32, ("-march=armv8-a",), "aarch64"),

@@ -14,8 +14,10 @@ from cnnc.ops.op import Gradient, Input
 def format_graph(graph: Graph) -> str:
     """One line a parameter, a node and an output."""
     lines = [f"graph {graph.name}"]
-    for p in graph.parameters:
-        lines.append(f"  parameter {p.name} {_shape(p.shape)} {format_value(p.initializer)}")
+    lines += [
+        f"  parameter {p.name} {_shape(p.shape)} {format_value(p.initializer)}"
+        for p in graph.parameters
+    ]
     lines += [f"  {_node(node)}" for node in graph.nodes]
     lines += [f"  output {output.name} = {output.tensor}" for output in graph.outputs]
     if graph.loss:
@@ -82,9 +84,8 @@ def format_program(program: Program) -> str:
 def _schedule(schedule: Schedule, unit: int) -> list[str]:
     planned, separate = schedule.size * unit, schedule.unplanned * unit
     saved = 100 * (1 - schedule.size / schedule.unplanned) if schedule.unplanned else 0.0
-    lines = [
-        f"  schedule {schedule.name}: {planned} bytes a block, {separate} unshared, {saved:.0f} % saved"
-    ]
+    memory = f"{planned} bytes a block, {separate} unshared, {saved:.0f} % saved"
+    lines = [f"  schedule {schedule.name}: {memory}"]
     for b in schedule.buffers:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")

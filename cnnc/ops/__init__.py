@@ -1,4 +1,4 @@
-"""The layers, losses, optimizers and initialisers of the language: explicit lists, one file each."""
+"""The layers, losses, optimizers and initialisers of the language: explicit lists."""
 
 from __future__ import annotations
 

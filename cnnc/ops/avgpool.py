@@ -83,7 +83,7 @@ class AvgPool:
         x_grad = pad_array(np.zeros((len(grad), *shape), grad.dtype), self.pad)
         share = grad / self._counts(x_grad[0:0], shape)
         for _, cut in taps(self.size, self.stride, grad.shape[2:]):
-            x_grad[(slice(None), slice(None), *cut)] += share
+            x_grad[cut] += share
         return unpad_array(x_grad, self.pad)
 
     def _sum(self, x: Array) -> Array:
@@ -92,7 +92,7 @@ class AvgPool:
         windows = taps(self.size, self.stride, outputs)
         total = np.zeros((*x.shape[:2], *outputs), x.dtype)
         for _, cut in windows:
-            total += x[(slice(None), slice(None), *cut)]
+            total += x[cut]
         return total
 
     def _counts(self, x: Array, shape: Shape) -> Array:

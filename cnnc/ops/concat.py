@@ -15,8 +15,8 @@ from cnnc.ops.op import (
     Array,
     Example,
     Field,
-    OpError,
     Operands,
+    OpError,
     ParameterSpec,
     Shape,
     Trait,
@@ -77,8 +77,8 @@ class Concat:
         firsts = [sum(self.channels[:i]) for i in range(len(names))]
         if wrt is not None:
             first, result = firsts[names.index(wrt)], layouts["result"]
-            parts = (ConcatPart("output_grad", layouts["output_grad"], first, 0, result),)
-            return ConcatCopy(parts, result, ("output_grad",))
+            part = ConcatPart("output_grad", layouts["output_grad"], first, 0, result)
+            return ConcatCopy((part,), result, ("output_grad",))
         result = layouts["result"]
         parts = tuple(
             ConcatPart(name, layouts[name], 0, first, layouts[name])

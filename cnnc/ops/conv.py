@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ops import conv_kernels
-from cnnc.ops.initializers import Automatic, Initializer, Zeros
+from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
@@ -38,7 +38,7 @@ from cnnc.ops.window import (
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """y[o] = bias[o] + sum over i and taps of weight[o, i, tap] * x[i, position * stride + tap - pad].
+    """y[o] = bias[o] + sum over i, t of weight[o, i, t] * x[i, position * stride + t - pad].
 
     (in, *space) -> (filters, *outputs). Goodfellow, Bengio and Courville 2016, equation 9.6.
     """
@@ -48,7 +48,7 @@ class Conv:
     stride: tuple[int, ...]
     pad: Pads
     bias: bool = True
-    init: Initializer = Automatic()
+    init: Initializer = AUTOMATIC
 
     NAME: ClassVar[str] = "conv"
     FIELDS: ClassVar[tuple[Field, ...]] = (
@@ -57,7 +57,7 @@ class Conv:
         Field("stride", Kind.EXTENT, "step between windows", 1),
         Field("pad", Kind.PADDING, "zeros around the input", 0),
         Field("bias", Kind.FLAG, "add a bias per filter", True),
-        Field("init", Kind.INITIALIZER, "first values of the weight", Automatic()),
+        Field("init", Kind.INITIALIZER, "first values of the weight", AUTOMATIC),
     )
     INPUTS: ClassVar[int | None] = 1
     TRAITS: ClassVar[frozenset[Trait]] = frozenset()
@@ -95,8 +95,7 @@ class Conv:
         outputs = self.output_shape((operands["input"].shape[1:],))[1:]
         y = np.zeros((x.shape[0], self.filters, *outputs), x.dtype)
         for tap, cut in taps(self.kernel, self.stride, outputs):
-            window = x[(slice(None), slice(None), *cut)]
-            y += np.einsum("ni...,oi->no...", window, weight[(slice(None), slice(None), *tap)])
+            y += np.einsum("ni...,oi->no...", x[cut], weight[tap])
         if self.bias:
             y += operands["bias"].reshape(1, -1, *(1 for _ in outputs))
         return y
@@ -108,8 +107,7 @@ class Conv:
             return self._weight_gradient(grad, as_float(operands["input"]), shape)
         x_grad = pad_array(np.zeros((len(grad), *shape), grad.dtype), self.pad)
         for tap, cut in taps(self.kernel, self.stride, grad.shape[2:]):
-            weight = operands["weight"][(slice(None), slice(None), *tap)]
-            x_grad[(slice(None), slice(None), *cut)] += np.einsum("no...,oi->ni...", grad, weight)
+            x_grad[cut] += np.einsum("no...,oi->ni...", grad, operands["weight"][tap])
         return unpad_array(x_grad, self.pad)
 
     def _weight_gradient(self, grad: Array, x: Array, shape: Shape) -> Array:
@@ -117,9 +115,7 @@ class Conv:
         weight_grad = np.zeros(shape, grad.dtype)
         summed = [0, *range(2, grad.ndim)]
         for tap, cut in taps(self.kernel, self.stride, grad.shape[2:]):
-            window = x[(slice(None), slice(None), *cut)]
-            element = (slice(None), slice(None), *tap)
-            weight_grad[element] = np.tensordot(grad, window, (summed, summed))
+            weight_grad[tap] = np.tensordot(grad, x[cut], (summed, summed))
         return weight_grad
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
@@ -140,7 +136,7 @@ class Conv:
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         def make(filters: int, shape: Shape, **given: Any) -> Example:
-            arguments = {"stride": 1, "pad": 0, "bias": True, "init": Automatic(), **given}
+            arguments = {"stride": 1, "pad": 0, "bias": True, "init": AUTOMATIC, **given}
             return Example(cls.bind({"filters": filters, **arguments}, (shape,)), (shape,))
 
         return (

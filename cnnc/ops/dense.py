@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ops.initializers import Automatic, Initializer, Zeros
+from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, register_tile, tile_loops
 from cnnc.ops.op import (
@@ -16,8 +16,8 @@ from cnnc.ops.op import (
     Example,
     Field,
     Kind,
-    OpError,
     Operands,
+    OpError,
     ParameterSpec,
     Shape,
     Trait,
@@ -33,13 +33,13 @@ class Dense:
 
     units: int
     bias: bool = True
-    init: Initializer = Automatic()
+    init: Initializer = AUTOMATIC
 
     NAME: ClassVar[str] = "dense"
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("units", Kind.COUNT, "outputs"),
         Field("bias", Kind.FLAG, "add a bias per output", True),
-        Field("init", Kind.INITIALIZER, "first values of the weight", Automatic()),
+        Field("init", Kind.INITIALIZER, "first values of the weight", AUTOMATIC),
     )
     INPUTS: ClassVar[int | None] = 1
     TRAITS: ClassVar[frozenset[Trait]] = frozenset()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
+from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop
-from cnnc.ops.elementwise import position_loops
 from cnnc.ops.op import (
     Array,
     Example,

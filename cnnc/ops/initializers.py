@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any, ClassVar
 
 from cnnc.ops.op import Field, Kind, OpError
@@ -61,6 +61,9 @@ class Automatic(Initializer):
     NAME: ClassVar[str] = "automatic"
 
 
+AUTOMATIC = Automatic()
+
+
 @dataclass(frozen=True, slots=True)
 class Zeros(Initializer):
     """All zero."""
@@ -83,7 +86,7 @@ class Constant(Initializer):
     @classmethod
     def bind(cls, arguments: Mapping[str, Any]) -> Initializer:
         value = float(arguments["value"])
-        if value != value or value in (float("inf"), float("-inf")):
+        if not isfinite(value):
             raise OpError("bad-value", "constant needs a finite number", argument="value")
         return cls(value)
 

@@ -1,4 +1,4 @@
-"""How the caller's arrays are brought into lanes, a block of samples at a time, and results back."""
+"""How the caller's arrays are brought into lanes, a block at a time, and results back."""
 
 from __future__ import annotations
 

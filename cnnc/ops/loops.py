@@ -42,7 +42,7 @@ class Loop:
 
     @property
     def range(self) -> str:
-        """The Cython range(...)."""
+        """What the loop runs over, in Cython."""
         if self.step != 1:
             return f"range({self.start}, {self.stop}, {self.step})"
         return f"range({self.start}, {self.stop})" if self.start else f"range({self.stop})"
@@ -66,7 +66,7 @@ class Clipped:
 
     @property
     def range(self) -> str:
-        """The Cython range(...)."""
+        """What the loop runs over, in Cython."""
         return f"range({self.low}, {self.high})"
 
 

@@ -81,7 +81,7 @@ class MaxPool:
         x = pad_array(x, self.pad, -np.inf)
         y = np.full((*x.shape[:2], *outputs), -np.inf, x.dtype)
         for _, cut in taps(self.size, self.stride, outputs):
-            y = np.maximum(y, x[(slice(None), slice(None), *cut)])
+            y = np.maximum(y, x[cut])
         return y
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
@@ -89,10 +89,9 @@ class MaxPool:
         x_grad = np.zeros(x.shape, grad.dtype)
         free = np.ones(y.shape, bool)
         for _, cut in taps(self.size, self.stride, y.shape[2:]):
-            at = (slice(None), slice(None), *cut)
-            hit = (x[at] == y) & free
+            hit = (x[cut] == y) & free
             free &= ~hit
-            x_grad[at] += np.where(hit, grad, 0)
+            x_grad[cut] += np.where(hit, grad, 0)
         return unpad_array(x_grad, self.pad)
 
     def halo(self, wrt: str | None) -> Pads:

@@ -1,7 +1,7 @@
 """What every op offers: the pieces that the compiler, the generic tests and the docs are made of.
 
-An op is a frozen dataclass; its instance *is* its attributes. This module defines the vocabulary that
-the files beside it share. It does not know graphs, memory layouts or generated code.
+An op is a frozen dataclass; its instance *is* its attributes. This module defines the vocabulary
+that the files beside it share. It does not know graphs, memory layouts or generated code.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Field:
 
 
 class OpError(ValueError):
-    """An op refuses its arguments or inputs; the frontend adds the place and turns it into a diagnostic.
+    """An op refuses its arguments or inputs; the frontend makes a diagnostic of it.
 
     `argument` names the Field to blame (None blames the whole layer), `operand` the input.
     """
@@ -160,7 +160,8 @@ class Op(Protocol):
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         """NumPy reference: the gradient by one operand, whose shape (no batch axis) is `shape`.
 
-        `operands` holds just what `gradient_reads(wrt)` names; a parameter's is summed over the batch.
+        `operands` holds just what `gradient_reads(wrt)` names. A parameter's gradient is summed
+        over the batch.
         """
         ...
 
@@ -181,6 +182,19 @@ class Op(Protocol):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]: ...
+
+
+@runtime_checkable
+class LossOp(Op, Protocol):
+    """An op that ends the network: one value a sample from an output and a target."""
+
+    def target(self, output: Shape) -> Input:
+        """What the caller passes besides the network's inputs, for an output of this shape."""
+        ...
+
+    def classes(self, output: Shape) -> int | None:
+        """How many labels there are; None where the target is no label."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +242,7 @@ __all__ = [
     "Gradient",
     "Input",
     "Kind",
+    "LossOp",
     "Op",
     "OpError",
     "Operands",

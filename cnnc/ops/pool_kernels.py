@@ -1,9 +1,10 @@
-"""The loops of pooling, forward and backward: windows clipped to the input, so no halo is needed."""
+"""The loops of pooling, both ways: windows are clipped to the input and need no halo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes
@@ -139,5 +140,3 @@ def pool(
     macro = "forward" if wrt is None else "input_gradient"
     channel = Loop("channel", 0, x.channels)
     return Pool(template, macro, reads, pool_axes, channel, x, y, grad, layouts["result"])
-
-

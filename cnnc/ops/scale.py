@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar
 
+import numpy as np
+
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
@@ -15,8 +17,8 @@ from cnnc.ops.op import (
     Field,
     Gradient,
     Kind,
-    OpError,
     Operands,
+    OpError,
     ParameterSpec,
     Shape,
     Trait,
@@ -58,10 +60,10 @@ class Scale:
 
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
-        return x * x.dtype.type(self.factor)
+        return np.asarray(x * x.dtype.type(self.factor))
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
-        return grad * grad.dtype.type(self.factor)
+        return np.asarray(grad * grad.dtype.type(self.factor))
 
     def halo(self, wrt: str | None) -> Pads:
         return ()

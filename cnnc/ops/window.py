@@ -34,7 +34,7 @@ def text(shape: Shape) -> str:
 
 
 def per_axis(value: int | tuple[int, ...], rank: int, argument: str) -> tuple[int, ...]:
-    """One positive extent per axis from `5` or `5x3`; OpError where the ranks differ or one is 0."""
+    """One positive extent per axis from `5` or `5x3`; OpError where the ranks differ."""
     extents = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(extents) != rank:
         written = "x".join(map(str, extents))
@@ -90,9 +90,7 @@ def window_extents(
         padded = n + before + after
         written = "x".join(map(str, kernel))
         if k > padded:
-            padded_text = " x ".join(
-                str(m + b + a) for m, (b, a) in zip(space, pads, strict=True)
-            )
+            padded_text = " x ".join(str(m + b + a) for m, (b, a) in zip(space, pads, strict=True))
             raise OpError(
                 "kernel-too-large",
                 f"{layer} window {written} is larger than its padded input {padded_text}",
@@ -114,16 +112,16 @@ def window_extents(
 
 def taps(
     kernel: Shape, stride: Shape, outputs: Shape
-) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Each window element with the slices of the padded input that it meets over all outputs."""
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Each window element: its index into a weight, and that of all it meets in the padded input.
+
+    Both are for arrays with two axes, batch and channels or out and in, before the spatial ones.
+    """
     for tap in np.ndindex(*kernel):
-        yield (
-            tap,
-            tuple(
-                slice(t, t + (n - 1) * s + 1, s)
-                for t, n, s in zip(tap, outputs, stride, strict=True)
-            ),
+        cut = (
+            slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, outputs, stride, strict=True)
         )
+        yield (slice(None), slice(None), *tap), (slice(None), slice(None), *cut)
 
 
 def pad_array(x: Array, pads: Pads, value: float = 0.0) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ops.add import Add
-from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.ops.op import Gradient, Input, LossOp, Op, Trait
 
 
 def differentiate(graph: Graph) -> Graph:
@@ -28,12 +28,12 @@ class _Walk:
     pending: dict[str, list[str]] = field(default_factory=dict)
     """Tensor -> the gradients that its consumers, walked so far, contribute."""
 
-    def run(self, loss: Op) -> Graph:
+    def run(self, loss: LossOp) -> Graph:
         graph = self.graph
         (output,) = graph.outputs
         logits = graph.node(output.tensor)
         self.nodes = list(graph.nodes)
-        target = self.add("target", loss.target(logits.shape), (), (), ())  # type: ignore[attr-defined]
+        target = self.add("target", loss.target(logits.shape), (), (), ())
         share = self.add("loss_grad", Input((), "weight"), (), (), ())
         inputs = (logits.name, target.name)
         value = self.add("loss", loss, inputs, (), ())
@@ -94,9 +94,7 @@ class _Walk:
         parameters = tuple(name for name in names if name in node.parameters)
         of = bound[operand]
         shape = (
-            self.graph.parameter(of).shape
-            if of in node.parameters
-            else self.graph.node(of).shape
+            self.graph.parameter(of).shape if of in node.parameters else self.graph.node(of).shape
         )
         return self.add(label, Gradient(node.op, operand), inputs, parameters, shape, node)
 

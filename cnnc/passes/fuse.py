@@ -32,12 +32,7 @@ def _fuse_one(graph: Graph) -> Graph | None:
         reads_only_here = graph.consumers(producer.name) == (node,)
         # Arrays are brought in before anything is computed, so a loader can read no other tensor.
         too_early = isinstance(producer.op, Input) and len(node.inputs) > 1
-        if (
-            reads_only_here
-            and not too_early
-            and producer.name not in kept
-            and _stores(producer)
-        ):
+        if reads_only_here and not too_early and producer.name not in kept and _stores(producer):
             return _merge(graph, producer, node)
     return None
 

@@ -28,7 +28,9 @@ class Lifetime:
 def place(lifetimes: list[Lifetime], base: int) -> tuple[dict[str, int], int]:
     """Offsets by tensor, none below `base`, and the end of the highest."""
     placed: list[tuple[int, Lifetime]] = []
-    for lifetime in sorted(lifetimes, key=lambda l: (-l.layout.size, l.first, l.tensor)):
+    for lifetime in sorted(
+        lifetimes, key=lambda life: (-life.layout.size, life.first, life.tensor)
+    ):
         offset = base
         neighbours = sorted((o, n) for o, n in _spans(placed, lifetime))
         for start, end in neighbours:
@@ -36,8 +38,8 @@ def place(lifetimes: list[Lifetime], base: int) -> tuple[dict[str, int], int]:
                 break
             offset = max(offset, end)
         placed.append((offset, lifetime))
-    top = max((offset + l.layout.size for offset, l in placed), default=base)
-    return {l.tensor: offset for offset, l in placed}, top
+    top = max((offset + life.layout.size for offset, life in placed), default=base)
+    return {life.tensor: offset for offset, life in placed}, top
 
 
 def _spans(placed: list[tuple[int, Lifetime]], lifetime: Lifetime) -> list[tuple[int, int]]:

@@ -59,9 +59,9 @@ def find_places(graph: Graph) -> Places:
             continue
         layout = _layout(node, halos.get(node.name, ()))
         source = node.inputs[0] if node.inputs else None
-        if source is not None and _is_view(node) and layouts[source].dense and layout.dense:
-            views[node.name] = source
-        elif source is not None and _is_view(node) and layouts[source] == layout:
+        if (source is not None and _is_view(node) and layouts[source].dense and layout.dense) or (
+            source is not None and _is_view(node) and layouts[source] == layout
+        ):
             views[node.name] = source
         layouts[node.name] = layout
     return Places(layouts, views, gradient_of)
@@ -88,8 +88,7 @@ def _halos(graph: Graph) -> dict[str, Pads]:
         op, wrt = (node.op.of, node.op.wrt) if isinstance(node.op, Gradient) else (node.op, None)
         wanted = op.halo(wrt)
         name = operand_names(node).get("input")
-        same_shape = wrt is None and _is_view(node) and graph.node(node.inputs[0]).shape == node.shape
-        if same_shape:
+        if wrt is None and _is_view(node) and graph.node(node.inputs[0]).shape == node.shape:
             wanted = halos.get(node.name, ())
         if name is not None and wanted:
             known = halos.get(name) or wanted

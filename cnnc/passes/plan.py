@@ -30,7 +30,7 @@ from cnnc.passes.memory import Lifetime, place
 from cnnc.passes.places import Places, find_places
 
 _LINE = 16
-"""Floats in a cache line: parameters and gradients start on one, so that no two threads share it."""
+"""Floats in a cache line, on which every parameter starts."""
 
 _GRADIENT_MEMORY = 256 * 1024 * 1024
 """Bytes that all partial gradients together may take, before there are fewer of them."""
@@ -95,16 +95,23 @@ class _Planner:
         ]
         lifetimes = self.lifetimes([node for node, _ in steps])
         pinned, base = self.pinned()
-        moving = [l for l in lifetimes if l.tensor not in pinned]
+        moving = [life for life in lifetimes if life.tensor not in pinned]
         offsets, size = place([*moving, *scratch], base)
         offsets |= pinned
         buffers = tuple(
-            Buffer(l.tensor, l.layout, offsets[l.tensor], l.first, l.last, l.tensor in pinned)
-            for l in [*lifetimes, *scratch]
+            Buffer(
+                life.tensor,
+                life.layout,
+                offsets[life.tensor],
+                life.first,
+                life.last,
+                life.tensor in pinned,
+            )
+            for life in [*lifetimes, *scratch]
         )
         loads = tuple(self.load(n, offsets) for n, k in steps if isinstance(n.op, Input))
         calls = tuple(self.call(n, k, offsets) for n, k in steps if k is not None)
-        total = base + sum(l.layout.size for l in [*moving, *scratch])
+        total = base + sum(life.layout.size for life in [*moving, *scratch])
         return Schedule(name, loads, calls, buffers, size, total)
 
     def results(self, infer: Schedule) -> tuple[Result, ...]:
