@@ -23,7 +23,7 @@ from cnnc.codegen.toolchain import find_compiler, native_target
 from cnnc.ir.target import Target
 
 ACCUMULATORS = (6, 8, 10, 12, 14, 16, 20, 24, 28)
-SLICE = 0.001
+SLICE = 0.0005
 """Seconds of one timing: most fit between two interruptions."""
 CACHES = ((16, "L1"), (512, "L2"), (8 * 1024, "L3"), (256 * 1024, "memory"))
 """Sizes in KiB that are read from, and where they lie on most machines."""
@@ -121,6 +121,7 @@ def _build(target: Target) -> ctypes.CDLL:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds of every measurement")
     options = parser.parse_args()

@@ -28,10 +28,13 @@ def lanes_header(lanes: int) -> dict[str, str]:
 
 def _stage(step: int, low: str, high: str) -> str:
     return f"""\
-        for (int r = 0; r < LANES; r++) if (!(r & {step})) {{
+        for (int r = 0; r < LANES; r++) {{
+            if (r & {step}) continue;
             vec a = t[r], b = t[r + {step}];
-            t[r] = __builtin_shufflevector(a, b, {low});
-            t[r + {step}] = __builtin_shufflevector(a, b, {high});
+            t[r] = __builtin_shufflevector(
+                a, b, {low});
+            t[r + {step}] = __builtin_shufflevector(
+                a, b, {high});
         }}"""
 
 

@@ -15,12 +15,14 @@ from typing import Any
 from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
 from cnnc.codegen.templates import macro, template
+from cnnc.codegen.text import fold
 from cnnc.ir.program import Call, Kernel, Load, Program, Schedule
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise
 from cnnc.ops.input import InputLoad, OutputStore
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient, Op
+from cnnc.ops.pool_kernels import Pool
 from cnnc.version import __version__
 
 _WIDTH = 100
@@ -79,12 +81,22 @@ class KernelText:
         """Whether element-wise ops are applied to what it stores."""
         return bool(self.kernel.epilogue)
 
+    @property
+    def extra(self) -> dict[str, Layout]:
+        """What the fused ops read besides, by pointer."""
+        return {f"epilogue{i}": layout for i, layout in enumerate(self.kernel.epilogue_layouts)}
+
     def finish(self, value: str, *at: Affine) -> str:
         """The value to store at these coordinates: with the fused ops applied."""
-        extra = [
-            f"epilogue{i}[{_offset(layout, at)}]"
-            for i, layout in enumerate(self.kernel.epilogue_layouts)
-        ]
+        reads = [f"{name}[{_offset(layout, at)}]" for name, layout in self.extra.items()]
+        return self._fused(value, reads)
+
+    def finish_step(self, value: str, form: Pool) -> str:
+        """As `finish`, for a tap of a window that every pointer stands at the start of."""
+        reads = [f"{name}_at[{form.step(layout)}]" for name, layout in self.extra.items()]
+        return self._fused(value, reads)
+
+    def _fused(self, value: str, extra: list[str]) -> str:
         for op in self.kernel.epilogue:
             count = len(op.of.gradient_reads(op.wrt)) if isinstance(op, Gradient) else 0
             operands, extra = extra[:count], extra[count:]
@@ -110,7 +122,15 @@ def _offset(layout: Layout, at: tuple[Affine, ...]) -> Affine:
 
 
 def _simple(value: str) -> bool:
-    return re.fullmatch(r"[\w.\[\]() *+-]*\)|[\w.]+(\[[^]]*\])*", value) is not None
+    """Whether a value stands alone among operators: a name, an element or one call."""
+    if re.fullmatch(r"\w+(\[[^\[\]]*\])*", value):
+        return True
+    depth, call = 0, re.match(r"\w+\(", value)
+    for place, character in enumerate(value):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0 and character == ")":
+            return call is not None and place == len(value) - 1
+    return False
 
 
 def expression(op: Op | Gradient, *operands: str) -> str:
@@ -127,6 +147,7 @@ def _function(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
     counters = [name for name in variables if name not in declared]
     lines = [f"cdef Py_ssize_t {', '.join(counters)}"] if counters else []
     body = textwrap.indent("\n".join([*lines, body]), "    ")
+    body = "\n".join(fold(line, _WIDTH) for line in body.splitlines())
     return f"{_banner(kernel, origins)}\n{_signature(kernel)}\n{body}\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import textwrap
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, TypeAlias
 
 from cnnc.ops.affine import Affine
@@ -41,6 +41,35 @@ def _flat(loops: Iterable[Any]) -> Iterable[AnyLoop]:
             yield loop
         else:
             yield from _flat(loop)
+
+
+def fold(line: str, width: int) -> str:
+    """A line that is too long on several: a call an argument a line, a value on its own line."""
+    if len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    call = _outer_call(line)
+    if call is not None:
+        head, arguments = call
+        inner = "".join(f"{indent}    {argument},\n" for argument in arguments)
+        return f"{head}(\n{inner}{indent})"
+    target, _, value = line.partition(" = ")
+    return f"{target} = (\n{indent}    {value}\n{indent})" if value else line
+
+
+def _outer_call(line: str) -> tuple[str, list[str]] | None:
+    """(head, arguments) of a line that ends with a call; None for any other."""
+    depth, cuts = 0, [len(line) - 1]
+    for place in range(len(line) - 1, -1, -1):
+        depth += {")": 1, "(": -1}.get(line[place], 0)
+        if depth == 0:
+            break
+        if depth == 1 and line[place] == ",":
+            cuts.append(place)
+    if not line.endswith(")") or not (line[place - 1].isalnum() or line[place - 1] == "_"):
+        return None
+    bounds = [place, *reversed(cuts)]
+    return line[:place], [line[a + 1 : b].strip() for a, b in pairwise(bounds)]
 
 
 def upto(variable: str, extent: int) -> Loop:

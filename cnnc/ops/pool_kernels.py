@@ -31,9 +31,9 @@ class PoolAxis:
         return self.pad > 0 or last > self.inputs
 
     @property
-    def read(self) -> Affine:
-        """The input position that an output position meets at a tap."""
-        return self.output.at * self.stride + self.tap.at - self.pad
+    def start(self) -> Affine:
+        """The input position of a window's first tap; it may lie before the input."""
+        return self.output.at * self.stride - self.pad
 
     @property
     def low(self) -> str:
@@ -85,17 +85,28 @@ class Pool(Form):
         )
 
     @property
-    def reads(self) -> tuple[Affine, ...]:
-        """The input position under those loops."""
-        return tuple(axis.read for axis in self.axes)
+    def starts(self) -> tuple[Affine, ...]:
+        """The input position of the window's first tap."""
+        return tuple(axis.start for axis in self.axes)
+
+    def step(self, layout: Layout) -> Affine:
+        """How far a tap lies from the window's first, in a tensor that lies as the input does."""
+        total = Affine()
+        for axis, stride in zip(self.axes, layout.strides()[1:], strict=True):
+            total = total + axis.tap.at * stride
+        return total
+
+    @property
+    def fixed(self) -> int | None:
+        """How many elements every window holds; None where it depends on its place."""
+        return None if any(axis.clips for axis in self.axes) else prod(a.size for a in self.axes)
 
     @property
     def inside(self) -> str:
         """How many elements of the input the window holds."""
-        fixed = prod(axis.size for axis in self.axes if not axis.clips)
+        whole = prod(axis.size for axis in self.axes if not axis.clips)
         parts = [f"({axis.high} - {axis.low})" for axis in self.axes if axis.clips]
-        factors = ([str(fixed)] if fixed > 1 or not parts else []) + parts
-        return f"({' * '.join(factors)})" if len(factors) > 1 else factors[0]
+        return " * ".join(([str(whole)] if whole > 1 or not parts else []) + parts)
 
     @property
     def accumulates(self) -> bool:

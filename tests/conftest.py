@@ -1,0 +1,33 @@
+"""Options and places that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what is found to tests/golden; read the diff before you commit it",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile into a cache of this session, so that no earlier run can hide a fault."""
+    if not os.environ.get("CNNC_TEST_CACHE"):
+        os.environ["CNNC_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    else:
+        os.environ["CNNC_CACHE_DIR"] = os.environ["CNNC_TEST_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT

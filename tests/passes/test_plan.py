@@ -1,0 +1,111 @@
+"""Planning: memory that is shared never clashes, halos, views, kernels shared by equal layers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnc.diagnostics import Source
+from cnnc.frontend import parse, resolve
+from cnnc.ir.program import Program
+from cnnc.ir.target import TARGETS
+from cnnc.ir.verify import verify_program
+from cnnc.ops.layout import Layout
+from cnnc.passes.differentiate import differentiate
+from cnnc.passes.fuse import fuse
+from cnnc.passes.memory import Lifetime, place
+from cnnc.passes.plan import plan
+
+
+def program_of(body: str, *, train: bool = True, target: str = "x86-64-v4") -> Program:
+    text = f"model net {{\n{body}\n}}\n"
+    if train:
+        text += "train {\n loss mse\n optimizer sgd(lr=0.1)\n}\n"
+    graph = resolve(parse(Source("net.cnn", text)))
+    return verify_program(plan(fuse(differentiate(graph)), TARGETS[target]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20), st.integers(0, 6)), max_size=25),
+    st.integers(0, 9),
+)
+def test_what_is_alive_at_once_never_overlaps(
+    pieces: list[tuple[int, int, int]], base: int
+) -> None:
+    lives = [
+        Lifetime(f"t{i}", Layout(size), first, first + length)
+        for i, (size, first, length) in enumerate(pieces)
+    ]
+    offsets, top = place(lives, base)
+    for a in lives:
+        assert base <= offsets[a.tensor] <= top - a.layout.size
+        for b in lives:
+            if a.tensor < b.tensor and a.meets(b):
+                apart = offsets[a.tensor] + a.layout.size <= offsets[b.tensor]
+                assert apart or offsets[b.tensor] + b.layout.size <= offsets[a.tensor]
+
+
+def test_memory_is_shared_and_the_saving_reported() -> None:
+    chain = " -> ".join(["input_"] + ["conv(4, 3x3, pad=1) -> relu"] * 6)
+    program = program_of(chain.replace("input_ -> ", "input x: float32[4, 8, 8]\n"), train=False)
+    inner = "input x: float32[4, 8, 8]\n" + "conv(4, 1x1) -> relu\n" * 6
+    dense = program_of(inner, train=False)
+    assert dense.infer.size < dense.infer.unplanned / 2
+    assert program.infer.size <= program.infer.unplanned
+
+
+def test_a_padded_convolution_gets_its_halo_as_memory_and_a_pool_none() -> None:
+    program = program_of("input x: float32[1, 9, 9]\nmaxpool(3x3, pad=1)\nconv(2, 3x3, pad=1)")
+    layouts = {buffer.tensor: buffer.layout for buffer in program.infer.buffers}
+    assert layouts["x"].halo == ((0, 0), (0, 0))
+    assert layouts["maxpool1"].halo == ((1, 1), (1, 1))
+
+
+def test_a_halo_lies_at_the_same_place_in_every_schedule_and_is_never_reused() -> None:
+    program = program_of("input x: float32[1, 9, 9]\nconv(2, 3x3, pad=1)\nconv(2, 3x3, pad=2)")
+    places = [
+        {b.tensor: b.offset for b in schedule.buffers if b.pinned}
+        for schedule in program.schedules()
+    ]
+    assert places[0] == places[1] == places[2]
+    assert set(places[0]) == {"x", "conv1"}
+
+
+def test_flatten_and_identity_cost_no_memory_and_no_call() -> None:
+    program = program_of("input x: float32[2, 3, 3]\nconv(2, 3x3)\nidentity\nflatten\ndense(2)")
+    assert {b.tensor for b in program.infer.buffers} == {"x", "conv1", "dense1"}
+    assert [call.computes for call in program.infer.calls] == ["conv1", "dense1"]
+
+
+def test_a_view_of_memory_with_a_halo_is_copied_instead() -> None:
+    body = (
+        "input x: float32[1, 4, 4]\na = conv(1, 3x3, pad=1)\n"
+        "b = a -> conv(1, 3x3, pad=1) -> flatten\nc = a -> flatten\nadd(b, c)"
+    )
+    program = program_of(body, train=False)
+    assert "flatten2" in [call.computes for call in program.infer.calls]
+
+
+def test_layers_of_one_shape_share_their_kernels() -> None:
+    program = program_of("input x: float32[4, 8, 8]\n" + "conv(4, 3x3, pad=1) -> relu\n" * 5)
+    shared = [kernel for kernel in program.kernels if len(kernel.layers) > 1]
+    assert ("conv1", "conv2", "conv3", "conv4") in [kernel.layers for kernel in shared]
+    assert len(program.kernels) < 12
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_register_tiles_fit_the_registers(target: str) -> None:
+    program = program_of("input x: float32[17, 33, 33]\nconv(19, 5x5, pad=2)", target=target)
+    for kernel in program.kernels:
+        rows = getattr(kernel.form, "filters", None)
+        columns = getattr(kernel.form, "columns", None)
+        if rows and columns and kernel.form.writer()[1] == "forward":
+            assert rows[0][1] * columns[0][1] <= TARGETS[target].registers - 4
+
+
+def test_a_large_network_keeps_fewer_partial_gradients() -> None:
+    small = program_of("input x: float32[8]\ndense(8)")
+    large = program_of("input x: float32[8000]\ndense(8000)")
+    assert small.groups == 16
+    assert large.groups == 1
