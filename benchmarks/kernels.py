@@ -110,8 +110,8 @@ def main() -> None:
     report.paragraph(
         f"One block is {module.lanes} samples. First the kernel alone, repeated in place, its"
         " data in the nearest cache that holds them. Then (second us and %peak) once, in the"
-        f" order of a step. Medians of {options.rounds} interleaved rounds; a kernel without multiply-adds"
-        " has its time only."
+        f" order of a step. Medians of {options.rounds} interleaved rounds; a kernel without"
+        " multiply-adds has its time only."
     )
     show(report, module, measure(module, peak, options.rounds, options.batch), options.batch)
     report.finish()

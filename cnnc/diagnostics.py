@@ -116,6 +116,7 @@ SPEC_CODES: dict[str, str] = {
     "unknown-type": "an input type that does not exist",
     "unknown-loss": "a loss that does not exist",
     "unknown-optimizer": "an optimizer that does not exist",
+    "unknown-schedule": "a learning-rate schedule that does not exist",
     "unknown-key": "an entry that the train block does not have",
     "unused-name": "a value or model parameter that nothing reads",
     "unused-layer": "a layer whose result reaches no output",

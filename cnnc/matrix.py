@@ -47,7 +47,8 @@ def convolution_matrix(
     values, shape = np.asarray(weight), tuple(input_shape)
     _check(values, shape)
     filters, channels, *kernel = values.shape
-    steps = per_axis(stride if isinstance(stride, int) else tuple(stride), len(kernel), "stride")
+    step = tuple(stride) if isinstance(stride, Sequence) else int(stride)
+    steps = per_axis(step, len(kernel), "stride")
     pads = _pads(pad, shape[1:], tuple(kernel), steps)
     outputs = window_extents("conv", shape[1:], tuple(kernel), steps, pads, "kernel")
     matrix = np.zeros((filters, prod(outputs), channels, prod(shape[1:])), values.dtype)

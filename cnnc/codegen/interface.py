@@ -44,6 +44,7 @@ def _settings(program: Program) -> dict[str, Any] | None:
         "batch": training.batch,
         "epochs": training.epochs,
         "seed": training.seed,
+        "schedule": training.schedule,
     }
 
 

@@ -11,7 +11,7 @@ from cnnc.frontend.arguments import Binder, Bound, as_call
 from cnnc.frontend.names import suggest
 from cnnc.frontend.network import Operand, Tensor, provenance
 from cnnc.frontend.report import RefusedError, Report
-from cnnc.ir.graph import Training
+from cnnc.ir.graph import SCHEDULES, Training
 from cnnc.ops import LOSSES, OPTIMIZERS
 from cnnc.ops.op import Field, Kind, OpError
 
@@ -25,7 +25,7 @@ _COUNTS = {
         Field("seed", Kind.COUNT, "of the initial weights and of shuffling", 0, minimum=0),
     )
 }
-_KEYS = ("data", "loss", "optimizer", *_COUNTS)
+_KEYS = ("data", "loss", "optimizer", "schedule", *_COUNTS)
 
 
 class TrainingResolver:
@@ -44,6 +44,7 @@ class TrainingResolver:
         data = self._attempt(entries.get("data"), self._data)
         optimizer = self._attempt(entries.get("optimizer"), self._optimizer)
         loss = self._attempt(entries.get("loss"), lambda entry: self._loss(entry, outputs))
+        schedule = self._attempt(entries.get("schedule"), self._schedule)
         counts: dict[str, Any] = {name: field.default for name, field in _COUNTS.items()}
         for name, field in _COUNTS.items():
             if name in entries:
@@ -58,7 +59,15 @@ class TrainingResolver:
             self._report.error("bad-training", message, block.span)
         if loss is None or optimizer is None or None in counts.values():
             return None
-        return Training(loss, optimizer, counts["batch"], counts["epochs"], data, counts["seed"])
+        return Training(
+            loss,
+            optimizer,
+            counts["batch"],
+            counts["epochs"],
+            data,
+            counts["seed"],
+            schedule or SCHEDULES[0],
+        )
 
     def _entries(self, block: s.TrainBlock) -> dict[str, s.Entry]:
         entries: dict[str, s.Entry] = {}
@@ -99,6 +108,14 @@ class TrainingResolver:
                 raise self._report.refuse(
                     "bad-type", message, entry.value.span, help='write data mnist or data "path"'
                 )
+
+    def _schedule(self, entry: s.Entry) -> str:
+        value = entry.value
+        if isinstance(value, s.Word) and value.text in SCHEDULES:
+            return value.text
+        help = suggest(value.span.text[:40], SCHEDULES, "every schedule")
+        message = f"no schedule is called {value.span.text[:40]}"
+        raise self._report.refuse("unknown-schedule", message, value.span, help=help)
 
     def _chosen(
         self, entry: s.Entry, known: Mapping[str, type[Any]], what: str

@@ -56,9 +56,13 @@ class Output:
     tensor: str
 
 
+SCHEDULES = ("constant", "linear", "cosine")
+"""How the learning rate may go through a training; see cnnc.runtime.schedule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The `train` block. `data` is a data set's name or a path; it is the runtime's business."""
+    """The `train` block. `data`, a name or a path, and `schedule` are the runtime's business."""
 
     loss: LossOp
     optimizer: Optimizer
@@ -66,6 +70,7 @@ class Training:
     epochs: int
     data: str | None
     seed: int = 0
+    schedule: str = "constant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def format_graph(graph: Graph) -> str:
         t = graph.training
         lines.append(
             f"  train {format_value(t.loss)}, {format_value(t.optimizer)}, data {t.data}, "
-            f"batch {t.batch}, epochs {t.epochs}, seed {t.seed}"
+            f"batch {t.batch}, epochs {t.epochs}, seed {t.seed}, schedule {t.schedule}"
         )
     return "\n".join(lines) + "\n"
 

@@ -36,11 +36,14 @@ class Model(Protocol):
 
     @property
     def training(self) -> Mapping[str, Any] | None:
-        """The train block: data, loss, optimizer, batch, epochs, seed; None without one."""
+        """The train block: data, loss, optimizer, batch, epochs, seed, schedule; None without one."""
 
     @property
     def learning_rate(self) -> float:
         """The optimizer's current learning rate."""
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
 
     def __call__(self, *inputs: NDArray[Any]) -> Any:
         """Inputs (n, ...) -> float32 output (n, ...), a tuple where there are several."""

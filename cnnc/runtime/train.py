@@ -22,6 +22,7 @@ from cnnc.runtime.inputs import as_dtype, as_targets, castable, for_input, sole_
 from cnnc.runtime.metrics import evaluate
 from cnnc.runtime.model import Model
 from cnnc.runtime.progress import Progress, Silence, choose_progress
+from cnnc.runtime.schedule import SCHEDULES
 from cnnc.runtime.shuffle import batches, epoch_bits
 
 
@@ -32,32 +33,36 @@ def fit(
     epochs: int | None = None,
     batch: int | None = None,
     seed: int | None = None,
+    schedule: str | None = None,
     progress: Progress | bool | None = None,
     on_epoch: Callable[[EpochResult], object] | None = None,
     training_accuracy: bool = False,
 ) -> History:
     """Train a model on a data set, testing it after every epoch.
 
-    Epochs, batch and seed are those of the spec's train block unless given. The order of the
+    Epochs, batch, seed and schedule are those of the spec's train block unless given. The order of the
     samples in epoch k depends on the seed and k alone; the last batch may be smaller.
+    The schedule ("constant", "linear", "cosine") leads net.learning_rate down from its value at the
+    start, which it has again in the end.
     `progress=True` shows a bar or lines on standard output. `training_accuracy` measures
     EpochResult.accuracy too. KeyboardInterrupt, and whatever `on_epoch` raises, pass through.
 
     Raises DataError for data that do not fit the model, ValueError for settings out of range and
     TrainingError for a model without a train block or a loss that is no longer finite.
     """
-    settings = _settings(net, epochs=epochs, batch=batch, seed=seed)
+    settings = _settings(net, schedule, epochs=epochs, batch=batch, seed=seed)
     train = _Samples.of(net, dataset, "train", settings.batch)
     test = _Samples.of(net, dataset, "test", settings.batch)
     if not len(train.images):
         raise DataError(f"{dataset.name}: no training samples, expected at least one")
     reporter = _reporter(progress)
     history: History = []
+    base = net.learning_rate
     try:
         reporter.start(settings.epochs, len(train.images))
         for epoch in range(1, settings.epochs + 1):
             started = time.perf_counter()
-            loss, rate = _train_epoch(net, train, settings, epoch, reporter)
+            loss, rate = _train_epoch(net, train, settings, base, epoch, reporter)
             accuracy = train.measure(net)[1] if training_accuracy else None
             test_loss, test_accuracy = test.measure(net)
             seconds = time.perf_counter() - started
@@ -68,6 +73,7 @@ def fit(
             if on_epoch:
                 on_epoch(history[-1])
     finally:
+        net.learning_rate = base
         reporter.close()
     return history
 
@@ -77,9 +83,15 @@ class _Settings:
     epochs: int
     batch: int
     seed: int
+    schedule: str
+
+    def rate(self, base: float, epoch: int, done: int, count: int) -> float:
+        """The learning rate once `done` of an epoch's samples have been used."""
+        progress = (epoch - 1 + done / count) / self.epochs
+        return base * SCHEDULES[self.schedule](progress)
 
 
-def _settings(net: Model, **given: int | None) -> _Settings:
+def _settings(net: Model, schedule: str | None, **given: int | None) -> _Settings:
     """The settings given, those of the train block elsewhere."""
     if net.training is None:
         raise TrainingError(
@@ -92,7 +104,10 @@ def _settings(net: Model, **given: int | None) -> _Settings:
     for name, least in (("epochs", 0), ("batch", 1), ("seed", 0)):
         if chosen[name] < least:
             raise ValueError(f"{name} is {chosen[name]}, expected at least {least}")
-    return _Settings(**chosen)
+    name = schedule or str(net.training.get("schedule", "constant"))
+    if name not in SCHEDULES:
+        raise ValueError(f"schedule is {name!r}, expected one of {', '.join(SCHEDULES)}")
+    return _Settings(**chosen, schedule=name)
 
 
 def _reporter(progress: Progress | bool | None) -> Progress:
@@ -145,7 +160,12 @@ class _Samples:
 
 
 def _train_epoch(
-    net: Model, samples: _Samples, settings: _Settings, epoch: int, reporter: Progress
+    net: Model,
+    samples: _Samples,
+    settings: _Settings,
+    base: float,
+    epoch: int,
+    reporter: Progress,
 ) -> tuple[float, float]:
     """Mean loss and samples per second of one pass over the samples."""
     count = len(samples.images)
@@ -153,6 +173,7 @@ def _train_epoch(
     total, done, rate = 0.0, 0, 0.0
     order = batches(count, settings.batch, epoch_bits(settings.seed, epoch))
     for step, index in enumerate(order, 1):
+        net.learning_rate = settings.rate(base, epoch, done, count)
         loss = net.train_step(*samples.gather(index))
         if not math.isfinite(loss):
             raise _diverged(net, loss, epoch, step)

@@ -15,9 +15,9 @@ model digits(classes=5) {
     flatten
     hidden: dense(7, init=glorot) -> relu
     offset = dense(classes, init=constant(0.25))
-    dense(classes)
     plain = dense(classes, bias=no, init=zeros)
-    add(offset, plain)
+    scores = dense(classes)
+    add(offset, plain, scores)
 }
 train {
     loss      cross_entropy

@@ -187,3 +187,20 @@ def test_an_interrupt_passes_and_the_model_stays_usable(net, striped):
     assert len(net.batches) == 9
     assert evaluate(net, striped.test_images, striped.test_labels).accuracy > 0.5
     assert len(fit(net, striped)) == 2
+
+
+def test_the_schedule_leads_the_learning_rate_down_and_gives_it_back(net, striped, monkeypatch):
+    rates = []
+    step = net.train_step
+    monkeypatch.setattr(net, "train_step", lambda *a: rates.append(net.learning_rate) or step(*a))
+    base = net.learning_rate
+    fit(net, striped, epochs=2, schedule="linear")
+    assert rates[0] == base
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < base / 10
+    assert net.learning_rate == base
+
+
+def test_an_unknown_schedule_is_refused(net, striped):
+    with pytest.raises(ValueError, match="cosine"):
+        fit(net, striped, schedule="cosin")
