@@ -27,7 +27,7 @@ from cnnc.runtime import load_dataset
 LENET = ROOT / "specs" / "lenet.cnn"
 SAMPLES = 16384
 SLICE = 0.02
-"""Seconds of one timing."""
+"""Seconds of one timing, of processor time: one thread, so on an idle machine of wall time too."""
 SLICES = 11
 
 Step = Callable[[], float]
@@ -138,21 +138,21 @@ class Timer:
         steps = self._side.steps(size)
         return [next(steps)() for _ in range(count)]
 
-    def rate(self, size: int) -> float:
-        """Samples a second: the median of some slices of many steps each."""
+    def rate(self, size: int) -> tuple[float, float]:
+        """Samples a second of processor time, and the part of wall time that this process had."""
         if size not in self._streams:
             self._streams[size] = self._side.steps(size)
-            self._slice(size, SLICE)
-        rates = [self._slice(size, SLICE) for _ in range(SLICES)]
-        return statistics.median(rates)
+            self._slice(size)
+        slices = [self._slice(size) for _ in range(SLICES)]
+        return statistics.median(s[0] for s in slices), statistics.mean(s[1] for s in slices)
 
-    def _slice(self, size: int, seconds: float) -> float:
+    def _slice(self, size: int) -> tuple[float, float]:
         steps, count = self._streams[size], 0
-        start = time.perf_counter()
-        while (passed := time.perf_counter() - start) < seconds:
+        wall, start = time.perf_counter(), time.process_time()
+        while (passed := time.process_time() - start) < SLICE:
             next(steps)()
             count += 1
-        return count * size / passed
+        return count * size / passed, passed / (time.perf_counter() - wall)
 
 
 def main(name: str) -> None:

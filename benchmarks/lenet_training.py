@@ -50,17 +50,23 @@ def check_losses(report: Report, sides: dict[str, Worker]) -> None:
 
 def measure(
     sides: dict[str, Worker], peak: Peak, sizes: list[int], rounds: int
-) -> tuple[dict[tuple[str, int], list[float]], dict[int, list[float]]]:
-    """Samples a second of each side and batch size, and the peak beside them, a round each."""
+) -> tuple[dict[tuple[str, int], list[float]], dict[int, list[float]], list[float]]:
+    """Samples a second of each side and batch size, and the peak beside them, a round each.
+
+    The last list is what part of the time the processes had a processor.
+    """
     rates: dict[tuple[str, int], list[float]] = {}
+    had = []
     peaks: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(rounds):
         for size in sizes:
             before = peak.gflops()
             for name, side in sides.items():
-                rates.setdefault((name, size), []).append(side.ask("rate", size=size))
+                rate, part = side.ask("rate", size=size)
+                rates.setdefault((name, size), []).append(rate)
+                had.append(100 * part)
             peaks[size].append((before + peak.gflops()) / 2)
-    return rates, peaks
+    return rates, peaks, had
 
 
 def main() -> None:
@@ -77,13 +83,14 @@ def main() -> None:
         f"Multiply-adds counted from the graph, as two operations: {forward_flops(graph) / 1e6:.3f}"
         f" MFLOP a sample forward, {flops / 1e6:.3f} in training. cnnc is fed bytes, PyTorch"
         f" float32 tensors made beforehand; it runs eagerly, with contiguous and with channels-last"
-        f" tensors. Medians (min-max) of {options.rounds} rounds."
+        " tensors. Seconds are processor time, which other work on the machine does not lengthen."
+        f" Medians (min-max) of {options.rounds} rounds."
     )
     names = ["cnnc", *(PEERS if has_package("torch") else ())]
     with ExitStack() as stack:
         sides = {name: stack.enter_context(closing(Worker(SCRIPT, name))) for name in names}
         check_losses(report, sides)
-        rates, peaks = measure(sides, Peak(), sizes, options.rounds)
+        rates, peaks, had = measure(sides, Peak(), sizes, options.rounds)
     rows = []
     for size in sizes:
         for name in names:
@@ -101,7 +108,9 @@ def main() -> None:
                 )
             )
     report.table(("", "batch", "samples/s", "GFLOP/s", "% of peak", "cnnc is x"), rows)
-    report.line(f"peak of one core: {spread([p for values in peaks.values() for p in values])}")
+    everything = [p for values in peaks.values() for p in values]
+    report.line(f"peak of one core, GFLOP/s: {spread(everything)}")
+    report.line(f"part of the time with a processor, %: {spread(had, '.0f')}")
     if not has_package("torch"):
         report.line(
             "PyTorch is not installed (benchmarks/requirements.txt): its rows are left out."

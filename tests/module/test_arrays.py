@@ -234,7 +234,9 @@ except TypeError as error:
 else:
     raise SystemExit("None was taken for a target")
 """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, f"exit {ran.returncode}: {ran.stderr}"
 
 
@@ -264,7 +266,9 @@ found = net.compute_gradients(image, labels)
 thread.join()
 assert found == wanted, (found, wanted)
 """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, f"exit {ran.returncode}: {ran.stderr}"
 
 
