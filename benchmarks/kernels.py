@@ -73,9 +73,11 @@ def show(report: Report, module: TimedModule, found: Samples, batch: int) -> Non
     blocks = -(-batch // module.lanes)
     whole = statistics.median(found.whole)
     rate = blocks * flops / whole / 1e9
-    call = "train_step" if module.trains else "inference"
+    step_name = "train_step" if module.trains else "inference"
     report.line(f"peak of one core      {spread(found.peaks)} GFLOP/s")
-    report.line(f"{call} of {batch:<4}    {whole * 1e6:10.1f} us, {batch / whole:,.0f} samples/s")
+    report.line(
+        f"{step_name} of {batch:<4}    {whole * 1e6:10.1f} us, {batch / whole:,.0f} samples/s"
+    )
     report.line(f"  a block             {whole / blocks * 1e6:10.1f} us, of which kernels in step")
     report.line(f"                      {step.sum() * 1e6:10.1f} us")
     report.line(f"  arithmetic          {rate:10.1f} GFLOP/s, {100 * rate / peak:.1f} % of peak")

@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class CnncSide:
         """One step after the other, each on the next batch."""
         net = self.net
         for images, labels in cycle(batches(size)):
-            yield lambda images=images, labels=labels: net.train_step(images, labels)
+            yield partial(net.train_step, images, labels)
 
 
 class TorchSide:
@@ -122,8 +122,8 @@ class TorchSide:
         for images, labels in batches(size):
             scaled = torch.from_numpy(images).float() / 255
             ready.append((scaled.to(memory_format=self.format), torch.from_numpy(labels)))
-        for images, labels in cycle(ready):
-            yield lambda images=images, labels=labels: step(images, labels)
+        for inputs, targets in cycle(ready):
+            yield partial(step, inputs, targets)
 
 
 class Timer:
@@ -167,5 +167,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main(sys.argv[1])

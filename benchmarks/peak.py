@@ -36,7 +36,8 @@ class Peak:
     def __init__(self, target: Target | None = None) -> None:
         self.target = target or native_target()
         self._library = _build(self.target)
-        self._in = _ones(64 * self.target.lanes) / 2
+        self._in = _ones(64 * self.target.lanes)
+        self._in *= 0.5
         self._out = np.empty_like(self._in)
         self._rounds = 1000
         self._rounds = max(1, int(1000 * SLICE / self._seconds(16)))
@@ -101,7 +102,8 @@ def _ones(count: int) -> NDArray[np.float32]:
     """Ones that start a cache line: vectors across two lines would count the load twice."""
     memory = np.ones(count + 16, np.float32)
     start = -memory.ctypes.data % 64 // 4
-    return memory[start : start + count]
+    aligned: NDArray[np.float32] = memory[start : start + count]
+    return aligned
 
 
 def _pointer(array: NDArray[np.float32]) -> ctypes.c_void_p:

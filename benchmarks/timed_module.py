@@ -103,7 +103,7 @@ class TimedModule:
         """Random inputs, and targets where the model trains."""
         rng = np.random.default_rng(0)
         kinds, net = self.net.input_dtypes, self.net
-        arrays = []
+        arrays: list[NDArray[Any]] = []
         for name, shape in net.input_shapes.items():
             full = (count, *shape)
             if kinds[name] == "uint8":

@@ -62,7 +62,8 @@ def without_ties(net: Any, images: np.ndarray, labels: np.ndarray) -> tuple[Any,
         if isinstance(layer, torch.nn.MaxPool2d):
             windows = value.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
             top = windows.topk(2, dim=-1).values
-            close = (top[..., 0] - top[..., 1] < 1e-5) & (top[..., 0] > 0)
+            gap = top[..., 0] - top[..., 1]
+            close = (gap > 0) & (gap < 1e-5) & (top[..., 0] > 0)
             kept &= ~close.flatten(1).any(1).numpy()
         value = layer(value)
     return np.ascontiguousarray(images[kept]), labels[kept]
