@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Array, Gradient, Input, Op, Shape, Trait
+from cnnc.ops.op import Gradient, Input, Shape, Trait
 
 FLOAT_BYTES = 4
 
@@ -86,18 +86,6 @@ def summarize(graph: Graph) -> Summary:
         reaches[node.name] = reach = _reach(node, [reaches[name] for name in node.inputs])
         layers.append(_layer(node, inputs, sizes, reach))
     return Summary(graph.name, tuple(layers))
-
-
-def matrix_of(op: Op, shape: Shape, parameters: Mapping[str, Array]) -> Array:
-    """The matrix A of a linear layer: flatten(op(x)) = A @ flatten(x), x of `shape`.
-
-    Of a convolution it is banded, each row the same weights shifted (Goodfellow, Bengio and
-    Courville 2016, section 9.1: a Toeplitz or doubly block circulant matrix).
-    """
-    features = prod(shape)
-    basis = np.eye(features).reshape(features, *shape)
-    (name,) = op.input_names(1)
-    return op.forward({**parameters, name: basis}).reshape(features, -1).T
 
 
 def _layer(

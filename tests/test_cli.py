@@ -219,12 +219,12 @@ def test_summary_for_programs() -> None:
 
 
 def test_parameters_of_the_model(here: Path) -> None:
-    result = cnnc("check", "tiny.cnn", "-p", "classes=7")
+    result = cnnc("check", "tiny.cnn", "--set", "classes=7")
     assert "350 parameters" in result.stdout
-    assert "clases" in refused("check", "tiny.cnn", "-p", "clases=7")
+    assert "clases" in refused("check", "tiny.cnn", "--set", "clases=7")
     for wrong in ("classes", "classes=x", "=3", "classes=inf"):
-        assert wrong in refused("check", "tiny.cnn", "-p", wrong, status=2)
-    assert "twice" in refused("check", "tiny.cnn", "-p", "a=1", "-p", "a=2", status=2)
+        assert wrong in refused("check", "tiny.cnn", "--set", wrong, status=2)
+    assert "twice" in refused("check", "tiny.cnn", "--set", "a=1", "--set", "a=2", status=2)
 
 
 @pytest.mark.parametrize("stage", specs.STAGES)
@@ -347,7 +347,7 @@ def test_wrong_weights(trained: Path, small_data: str) -> None:
     assert "Is a directory" in refused("evaluate", "tiny.cnn", *data, "--weights", ".")
     text = refused("evaluate", "tiny.cnn", *data, "--weights", "tiny.cnn")
     assert "tiny.cnn does not hold weights of tiny" in text
-    text = refused("evaluate", "tiny.cnn", *data, "-p", "classes=11")
+    text = refused("evaluate", "tiny.cnn", *data, "--set", "classes=11")
     assert "does not hold weights" in text
 
 

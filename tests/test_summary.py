@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from cnnc.diagnostics import Source
 from cnnc.frontend.parser import parse
 from cnnc.frontend.resolver import resolve
-from cnnc.ops import OPS
-from cnnc.ops.initializers import Automatic
-from cnnc.summary import Layer, Summary, matrix_of, summarize
+from cnnc.summary import Layer, Summary, summarize
 
 
 def costs_of(body: str) -> Summary:
@@ -67,23 +63,6 @@ def test_memory() -> None:
     assert layer(costs, "conv1").activation_bytes == 4 * 4 * 64
     assert layer(costs, "flatten1").activation_bytes == 0
     assert costs.activation_bytes == 3 * 64 + 4 * 4 * 64 + 8
-
-
-def test_convolution_is_a_product_with_a_banded_matrix() -> None:
-    arguments = {"filters": 1, "kernel": 2, "stride": 1, "pad": 0, "bias": False}
-    op = OPS["conv"].bind({**arguments, "init": Automatic()}, ((1, 5),))
-    matrix = matrix_of(op, (1, 5), {"weight": np.array([[[-1.0, 1.0]]])})
-    expected = [[-1, 1, 0, 0, 0], [0, -1, 1, 0, 0], [0, 0, -1, 1, 0], [0, 0, 0, -1, 1]]
-    np.testing.assert_array_equal(matrix, expected)
-    np.testing.assert_array_equal(matrix @ [0, 1, 0, 1, 1], [1, -1, 1, 0])
-
-
-def test_identity_filter_is_the_identity_matrix() -> None:
-    arguments = {"filters": 1, "kernel": 3, "stride": 1, "pad": "same", "bias": False}
-    op = OPS["conv"].bind({**arguments, "init": Automatic()}, ((1, 4, 4),))
-    weight = np.zeros((1, 1, 3, 3))
-    weight[0, 0, 1, 1] = 1
-    np.testing.assert_array_equal(matrix_of(op, (1, 4, 4), {"weight": weight}), np.eye(16))
 
 
 def test_inputs_of_different_extents_have_no_common_field() -> None:

@@ -49,8 +49,7 @@ def model_options(command: Command) -> Command:
     """Add the options that choose a model of the file and set its parameters."""
     choose = click.option("--model", metavar="NAME", help="Which model, where a file has several.")
     set_parameters = click.option(
-        "-p",
-        "--param",
+        "--set",
         "parameters",
         multiple=True,
         metavar="NAME=VALUE",
@@ -70,8 +69,8 @@ def overrides(parameters: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             number = math.nan
         if not equals or not name.isidentifier() or not math.isfinite(number):
-            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--param")
+            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--set")
         if name in values:
-            raise click.BadParameter(f"{name} is set twice", param_hint="--param")
+            raise click.BadParameter(f"{name} is set twice", param_hint="--set")
         values[name] = int(number) if number.is_integer() else number
     return values

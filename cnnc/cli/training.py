@@ -103,7 +103,7 @@ def _show_use(
     spec: str, name: str, output: Path, parameters: tuple[str, ...], model: str | None
 ) -> None:
     """Say where the weights are and what to do with them."""
-    options = "".join(f" -p {p}" for p in parameters) + (f" --model {model}" if model else "")
+    options = "".join(f" --set {p}" for p in parameters) + (f" --model {model}" if model else "")
     path = shown_path(output)
     click.echo(f"weights: {path}\n")
     click.echo(f"  cnnc evaluate {spec} --weights {path}{options}")

@@ -36,7 +36,7 @@ class Model(Protocol):
 
     @property
     def training(self) -> Mapping[str, Any] | None:
-        """The train block: data, loss, optimizer, batch, epochs, seed, schedule; None without one."""
+        """The train block, data, loss and optimizer to schedule; None without one."""
 
     @property
     def learning_rate(self) -> float:

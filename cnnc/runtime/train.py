@@ -40,8 +40,8 @@ def fit(
 ) -> History:
     """Train a model on a data set, testing it after every epoch.
 
-    Epochs, batch, seed and schedule are those of the spec's train block unless given. The order of the
-    samples in epoch k depends on the seed and k alone; the last batch may be smaller.
+    Epochs, batch, seed and schedule are those of the spec's train block unless given. The order of
+    the samples in epoch k depends on the seed and k alone; the last batch may be smaller.
     The schedule ("constant", "linear", "cosine") leads net.learning_rate down from its value at the
     start, which it has again in the end.
     `progress=True` shows a bar or lines on standard output. `training_accuracy` measures

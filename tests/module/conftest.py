@@ -119,3 +119,10 @@ def trained(request: pytest.FixtureRequest) -> Case:
     """Each of the networks with a train block: both losses, all optimizers."""
     case: Case = request.getfixturevalue(request.param)
     return case
+
+
+@pytest.fixture
+def saved(digits: Case, tmp_path: Path) -> Path:
+    path = tmp_path / "digits.safetensors"
+    digits.model(seed=3).save(path)
+    return path

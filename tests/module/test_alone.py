@@ -231,7 +231,7 @@ def test_mypy_takes_a_right_program_and_refuses_a_wrong_one(
 
 
 def test_python_gets_the_class_from_one_call(tmp_path: Path) -> None:
-    path = tmp_path / "a file.cnn"
+    path = tmp_path / "spec.cnn"  # as the fixture calls it, so that the cache has it
     path.write_text(DIGITS)
     model = cnnc.compile(path, output=tmp_path / "out")
     assert model.name == "digits"

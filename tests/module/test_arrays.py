@@ -113,7 +113,7 @@ def test_a_masked_array_is_refused(wind: Case) -> None:
     # Its mask has no place in the kernels, and what lies under it is garbage.
     signal, extra = wind.inputs(4)
     masked = np.ma.masked_array(signal, mask=signal > 0)
-    with pytest.raises(TypeError, match="signal.*mask"):
+    with pytest.raises(TypeError, match=r"signal.*mask"):
         wind.model()(signal=masked, extra=extra)
 
 
@@ -275,7 +275,7 @@ assert found == wanted, (found, wanted)
 @pytest.mark.parametrize("call", ["loss", "compute_gradients", "train_step"])
 def test_the_loss_of_no_samples_is_refused(digits: Case, wind: Case, call: str) -> None:
     for case in (digits, wind):
-        with pytest.raises(ValueError, match="no samples|at least one|empty"):
+        with pytest.raises(ValueError, match=r"no samples|at least one"):
             getattr(case.model(), call)(*case.inputs(0), case.target(0))
 
 

@@ -102,5 +102,5 @@ def test_a_spec_chooses_the_initialiser(digits: Case) -> None:
     ],
 )
 def test_what_is_no_seed_is_refused(line: Case, seed, error) -> None:
-    with pytest.raises(error, match="seed|integer"):
+    with pytest.raises(error, match=r"seed|integer"):
         line.module.Model(seed=seed)

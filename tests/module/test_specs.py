@@ -24,21 +24,21 @@ IN_THE_CLASS = """
     _PARAMETERS Model Arrays LANES vec tuple range isinstance ValueError TypeError parameters
     infer_batch prange threadid x_array X x_ _ Py_ssize_t Py_buffer None True int self target loss
     lambda cdef nogil
-""".split()
+"""
 # What the kernels and schedules are made of: theirs, C's, and the compiler's own.
 IN_THE_KERNELS = """
     arrays block samples first work losses total lane share gradients accumulate outputs groups
     partial i o c k w g out acc vload vexp vec vzero LANES INFINITY min max infer_block infer_batch
     train_block loss_block sgd_step conv1_forward dense9_forward weight bias scratch source result
-    input0 state step mode rate velocity pow sqrt free prange Model Arrays _np I linux unix errno EOF
-    stdin main x_ X _ None int self loss target NULL cdef
-""".split()
+    input0 state step mode rate velocity pow sqrt free prange Model Arrays _np I linux unix errno
+    EOF stdin main x_ X _ None int self loss target NULL cdef
+"""
 
 
-def _accepted(template: str, names: list[str]) -> list[str]:
+def _accepted(template: str, names: str) -> list[str]:
     """The names that the language lets through there."""
     found = []
-    for name in names:
+    for name in names.split():
         try:
             dict(lower(Source("names.cnn", template.format(name=name))))
         except CompileError:

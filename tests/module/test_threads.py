@@ -8,11 +8,15 @@ import threading
 import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.module.conftest import Case
+
+STATM = Path("/proc/self/statm")
+linux = pytest.mark.skipif(not STATM.exists(), reason="Linux tells how much memory is in use")
 
 STEPS = 20
 # Partial last blocks, batches smaller than a block, and more groups than threads.
@@ -115,8 +119,7 @@ def test_steps_from_two_python_threads_are_whole_steps(digits: Case) -> None:
 
     def work() -> None:
         start.wait()
-        for _ in range(20):
-            found.append(shared.train_step(*inputs, target))
+        found.extend(shared.train_step(*inputs, target) for _ in range(20))
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
@@ -183,11 +186,10 @@ def test_a_model_in_a_cycle_goes_too(digits: Case) -> None:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux tells the memory in use")
+@linux
 def test_a_thousand_models_leave_no_memory_behind(digits: Case) -> None:
     inputs, target = digits.inputs(40), digits.target(40)
 
@@ -227,6 +229,7 @@ def test_models_leave_no_python_objects_behind(digits: Case) -> None:
         tracemalloc.stop()
 
 
+@linux
 def test_refused_calls_leave_no_memory_behind(digits: Case) -> None:
     net = digits.model()
     image, wrong = digits.inputs(2000)[0], np.full(2000, 99)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -194,5 +196,5 @@ def test_parameters_are_those_of_the_graph(lenet: Case, digits: Case, wind: Case
         assert net.num_parameters == sum(view.size for view in net.parameters.values())
         views = [*net.parameters.values(), *net.gradients.values()]
         spans = sorted((v.ctypes.data, v.ctypes.data + v.nbytes) for v in views)
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     assert lenet.module.Model.num_parameters == 61_706
