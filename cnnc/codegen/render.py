@@ -46,7 +46,7 @@ def render(program: Program, source: str, origins: Mapping[str, Origin]) -> str:
             program=program,
             source=source,
             version=__version__,
-            lanes=lanes_header(program.target.lanes),
+            lanes=lanes_header(program.target),
             kernels=functions,
             blocks=[_block(program, schedule) for schedule in program.schedules()],
             optimizer=optimizer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from cnnc.ops.affine import Affine
 
@@ -75,6 +76,7 @@ def axes(rank: int) -> tuple[str, ...]:
     return ("plane", "row", "column")[3 - rank :]
 
 
+@cache
 def split(extent: int, size: int) -> tuple[tuple[int, int, int], ...]:
     """Cover `extent` exactly by tiles of at most `size`: (start, stop, width), two widths at most.
 
@@ -93,6 +95,7 @@ def tile_loops(variable: str, extent: int, size: int) -> tuple[tuple[Loop, int],
     return tuple((Loop(variable, a, b, w), w) for a, b, w in split(extent, size))
 
 
+@cache
 def register_tile(
     scalars: int, vectors: int, registers: int, *, repeat: int = 1
 ) -> tuple[int, int]:
