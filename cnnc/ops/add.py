@@ -12,25 +12,23 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
+    Op,
     Operands,
     OpError,
-    ParameterSpec,
     Shape,
     Trait,
     as_float,
 )
-from cnnc.ops.window import Pads, text
+from cnnc.ops.window import text
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
+class Add(Op):
     """y = a + b + ...; all of one shape. He et al. 2016, Deep Residual Learning, equation 1."""
 
     count: int
 
     NAME: ClassVar[str] = "add"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
     INPUTS: ClassVar[int | None] = None
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.PASSES_GRADIENT})
 
@@ -48,14 +46,8 @@ class Add:
                 )
         return inputs[0]
 
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
     def input_names(self, count: int) -> tuple[str, ...]:
         return tuple(f"input{i}" for i in range(count))
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ()
 
     def forward(self, operands: Operands) -> Array:
         terms = (as_float(operands[name]) for name in self.input_names(self.count))
@@ -64,14 +56,8 @@ class Add:
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         return grad
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, self.input_names(self.count), layouts)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -15,10 +15,9 @@ from cnnc.ops.op import (
     Example,
     Field,
     Kind,
+    Op,
     Operands,
-    ParameterSpec,
     Shape,
-    Trait,
     as_float,
     single,
 )
@@ -35,7 +34,7 @@ from cnnc.ops.window import (
 
 
 @dataclass(frozen=True, slots=True)
-class AvgPool:
+class AvgPool(Op):
     """y = mean of x over the part of the window that lies inside the input: padding is not counted.
 
     (c, *space) -> (c, *outputs). LeCun et al. 1998, section II.B (there with a trained factor).
@@ -51,8 +50,6 @@ class AvgPool:
         Field("stride", Kind.EXTENT, "step between windows; the window's size by default", None),
         Field("pad", Kind.PADDING, "border, smaller than the window, that is not counted", 0),
     )
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> AvgPool:
@@ -65,15 +62,6 @@ class AvgPool:
             shape[0],
             *window_extents("avgpool", space, self.size, self.stride, self.pad, "size"),
         )
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ()
 
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
@@ -99,15 +87,9 @@ class AvgPool:
         """How many elements of the input each window holds."""
         return self._sum(np.ones((1, 1, *shape[1:]), x.dtype))
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         reads = ("input",) if wrt is None else ("output_grad",)
         return pool("avgpool", wrt, reads, self.size, self.stride, self.pad, layouts)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

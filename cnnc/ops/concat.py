@@ -14,27 +14,23 @@ from cnnc.ops.loops import Loop
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
+    Op,
     Operands,
     OpError,
-    ParameterSpec,
     Shape,
-    Trait,
     as_float,
 )
-from cnnc.ops.window import Pads, text
+from cnnc.ops.window import text
 
 
 @dataclass(frozen=True, slots=True)
-class Concat:
+class Concat(Op):
     """(c1, *space), (c2, *space), ... -> (c1 + c2 + ..., *space). Szegedy et al. 2015, figure 2."""
 
     channels: tuple[int, ...]
 
     NAME: ClassVar[str] = "concat"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
     INPUTS: ClassVar[int | None] = None
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Concat:
@@ -51,14 +47,8 @@ class Concat:
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
     def input_names(self, count: int) -> tuple[str, ...]:
         return tuple(f"input{i}" for i in range(count))
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ()
 
     def forward(self, operands: Operands) -> Array:
         names = self.input_names(len(self.channels))
@@ -68,9 +58,6 @@ class Concat:
         names = self.input_names(len(self.channels))
         parts = np.split(grad, np.cumsum(self.channels)[:-1], axis=1)
         return parts[names.index(wrt)]
-
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         names = self.input_names(len(self.channels))
@@ -85,9 +72,6 @@ class Concat:
             for name, first in zip(names, firsts, strict=True)
         )
         return ConcatCopy(parts, result, names)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

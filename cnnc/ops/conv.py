@@ -17,10 +17,10 @@ from cnnc.ops.op import (
     Example,
     Field,
     Kind,
+    Op,
     Operands,
     ParameterSpec,
     Shape,
-    Trait,
     as_float,
     single,
 )
@@ -37,7 +37,7 @@ from cnnc.ops.window import (
 
 
 @dataclass(frozen=True, slots=True)
-class Conv:
+class Conv(Op):
     """y[o] = bias[o] + sum over i, t of weight[o, i, t] * x[i, position * stride + t - pad].
 
     (in, *space) -> (filters, *outputs). Goodfellow, Bengio and Courville 2016, equation 9.6.
@@ -59,8 +59,6 @@ class Conv:
         Field("bias", Kind.FLAG, "add a bias per filter", True),
         Field("init", Kind.INITIALIZER, "first values of the weight", AUTOMATIC),
     )
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Conv:
@@ -82,9 +80,6 @@ class Conv:
         weight = ParameterSpec("weight", shape, self.init, *fans)
         bias = ParameterSpec("bias", (self.filters,), Zeros(), *fans)
         return (weight, bias) if self.bias else (weight,)
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return {"input": ("weight",), "weight": ("input",), "bias": ()}[wrt]

@@ -12,19 +12,17 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
     Input,
+    LossOp,
     Operands,
     OpError,
-    ParameterSpec,
     Shape,
-    Trait,
 )
-from cnnc.ops.window import Pads, text
+from cnnc.ops.window import text
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEntropy:
+class CrossEntropy(LossOp):
     """loss = log(sum_k exp(x_k)) - x_label, a sample; the network's loss is the mean.
 
     Inputs: logits (classes) and a label in [0, classes). Goodfellow, Bengio and Courville 2016,
@@ -32,9 +30,6 @@ class CrossEntropy:
     """
 
     NAME: ClassVar[str] = "cross_entropy"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.LOSS})
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> CrossEntropy:
@@ -59,15 +54,6 @@ class CrossEntropy:
         """How many labels there are."""
         return output[0]
 
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input", "target")
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ("input", "target")
-
     def forward(self, operands: Operands) -> Array:
         x, label = operands["input"], operands["target"]
         x = x - x.max(axis=1, keepdims=True)
@@ -81,18 +67,12 @@ class CrossEntropy:
         p[np.arange(len(p)), label] -= 1
         return np.asarray(p * grad[:, None])
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         if wrt is None:
             return Loss("cross_entropy", "forward", layouts["input"].channels, _READS)
         return Loss(
             "cross_entropy", "input_gradient", layouts["input"].channels, ("output_grad", *_READS)
         )
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

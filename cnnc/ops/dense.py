@@ -16,19 +16,19 @@ from cnnc.ops.op import (
     Example,
     Field,
     Kind,
+    Op,
     Operands,
     OpError,
     ParameterSpec,
     Shape,
-    Trait,
     as_float,
     single,
 )
-from cnnc.ops.window import Pads, text
+from cnnc.ops.window import text
 
 
 @dataclass(frozen=True, slots=True)
-class Dense:
+class Dense(Op):
     """y = weight x + bias. (in) -> (units); the weight is (units, in)."""
 
     units: int
@@ -41,8 +41,6 @@ class Dense:
         Field("bias", Kind.FLAG, "add a bias per output", True),
         Field("init", Kind.INITIALIZER, "first values of the weight", AUTOMATIC),
     )
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Dense:
@@ -65,9 +63,6 @@ class Dense:
         bias = ParameterSpec("bias", (self.units,), Zeros(), fan_in, self.units)
         return (weight, bias) if self.bias else (weight,)
 
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
-
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return {"input": ("weight",), "weight": ("input",), "bias": ()}[wrt]
 
@@ -81,9 +76,6 @@ class Dense:
         if wrt == "weight":
             return np.asarray(grad.T @ as_float(operands["input"]))
         return grad @ operands["weight"]
-
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         x = layouts["result" if wrt == "input" else "input"].channels if wrt != "bias" else 0

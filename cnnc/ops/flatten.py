@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
@@ -13,41 +12,24 @@ from cnnc.ops.loops import Loop
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
+    Op,
     Operands,
-    ParameterSpec,
     Shape,
     Trait,
     as_float,
     single,
 )
-from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
-class Flatten:
+class Flatten(Op):
     """(channels, *space) -> (channels * prod(space)), the last axis fastest."""
 
     NAME: ClassVar[str] = "flatten"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
-    INPUTS: ClassVar[int | None] = 1
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.VIEW})
-
-    @classmethod
-    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Flatten:
-        return cls()
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         return (prod(single(inputs)),)
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ()
 
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
@@ -55,9 +37,6 @@ class Flatten:
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         return grad.reshape(grad.shape[0], *shape)
-
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         """A copy, where the input has a halo and cannot be viewed as one row."""
@@ -70,9 +49,6 @@ class Flatten:
             result if result.extents else dense,
             position_loops(spatial),
         )
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -14,10 +14,9 @@ from cnnc.ops.op import (
     Example,
     Field,
     Kind,
+    Op,
     Operands,
-    ParameterSpec,
     Shape,
-    Trait,
     as_float,
     single,
 )
@@ -34,7 +33,7 @@ from cnnc.ops.window import (
 
 
 @dataclass(frozen=True, slots=True)
-class MaxPool:
+class MaxPool(Op):
     """y = max of x over the window; padding never wins; NaN does.
 
     (c, *space) -> (c, *outputs). The gradient goes to the first largest element of a window, in
@@ -51,8 +50,6 @@ class MaxPool:
         Field("stride", Kind.EXTENT, "step between windows; the window's size by default", None),
         Field("pad", Kind.PADDING, "border, smaller than the window, that never wins", 0),
     )
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> MaxPool:
@@ -65,12 +62,6 @@ class MaxPool:
             shape[0],
             *window_extents("maxpool", space, self.size, self.stride, self.pad, "size"),
         )
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("input", "output")
@@ -94,15 +85,9 @@ class MaxPool:
             x_grad[cut] += np.where(hit, grad, 0)
         return unpad_array(x_grad, self.pad)
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         reads = ("input",) if wrt is None else ("output_grad", "input", "output")
         return pool("maxpool", wrt, reads, self.size, self.stride, self.pad, layouts)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

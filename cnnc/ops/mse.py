@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop
-from cnnc.ops.op import Array, Example, Field, Input, Operands, ParameterSpec, Shape, Trait
-from cnnc.ops.window import Pads
+from cnnc.ops.op import Array, Example, Input, LossOp, Operands, Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Mse:
+class Mse(LossOp):
     """loss = mean over the elements of (x - target)^2, a sample; the network's loss is the mean.
 
     Inputs: an output of any shape and a float32 target of the same shape.
     """
 
     NAME: ClassVar[str] = "mse"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
-    INPUTS: ClassVar[int | None] = 1
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.LOSS})
-
-    @classmethod
-    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Mse:
-        return cls()
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return ()
 
     def target(self, output: Shape) -> Input:
         """What train_step takes besides the inputs: an array like the output."""
         return Input(output, "float32")
-
-    def classes(self, output: Shape) -> int | None:
-        """None: the output is no choice among classes."""
-        return None
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input", "target")
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ("input", "target")
 
     def forward(self, operands: Operands) -> Array:
         error = operands["input"] - operands["target"]
@@ -62,9 +37,6 @@ class Mse:
         each = 2 / prod(error.shape[1:]) * grad.reshape(-1, *(1 for _ in error.shape[1:]))
         return np.asarray(error * each)
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         x, target = layouts["input"], layouts["target"]
         result = layouts["result"] if wrt else x
@@ -75,9 +47,6 @@ class Mse:
         macro = "forward" if wrt is None else "input_gradient"
         elements = x.channels * prod(x.extents)
         return MseForm(macro, names, x, target, result, position_loops(x), elements)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,16 +122,21 @@ Operands = Mapping[str, Array]
 """Arrays by operand name: the op's inputs (`input_names`) and parameters, and `output`."""
 
 
-@runtime_checkable
-class Op(Protocol):
-    """A layer's meaning. Each op file implements this; conv.py is the model to copy."""
+class Op:
+    """A layer's meaning: the interface of every op, with what most of them answer.
+
+    Subclasses are frozen dataclasses, one file each; conv.py is the model to copy. There is no
+    deeper hierarchy: ops share by calling functions.
+    """
+
+    __slots__ = ()
 
     NAME: ClassVar[str]
     """What a spec calls it, and the stem of templates/<NAME>.pyx.j2."""
-    FIELDS: ClassVar[tuple[Field, ...]]
-    INPUTS: ClassVar[int | None]
+    FIELDS: ClassVar[tuple[Field, ...]] = ()
+    INPUTS: ClassVar[int | None] = 1
     """How many tensors it reads; None is two or more (add, concat)."""
-    TRAITS: ClassVar[frozenset[Trait]]
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset()
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Op:
@@ -139,23 +144,27 @@ class Op(Protocol):
 
         Raises OpError where they do not fit together.
         """
-        ...
+        return cls(**arguments)
 
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape: ...
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """The shape rule; the input's own shape by default. Raises OpError."""
+        return single(inputs)
 
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]: ...
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        """What is trained, for inputs of these shapes."""
+        return ()
 
     def input_names(self, count: int) -> tuple[str, ...]:
         """Operand names of `count` inputs, in order."""
-        ...
+        return ("input",)
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         """The operands, besides the output's gradient, that the gradient by operand `wrt` reads."""
-        ...
+        return ()
 
     def forward(self, operands: Operands) -> Array:
         """NumPy reference: batch-first arrays (n, *shape) in, (n, *output_shape) out."""
-        ...
+        raise NotImplementedError
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         """NumPy reference: the gradient by one operand, whose shape (no batch axis) is `shape`.
@@ -163,38 +172,55 @@ class Op(Protocol):
         `operands` holds just what `gradient_reads(wrt)` names. A parameter's gradient is summed
         over the batch.
         """
-        ...
+        raise NotImplementedError
 
     def halo(self, wrt: str | None) -> Pads:
         """The zeros that the kernel of a direction needs around the op's input; () for none."""
-        ...
+        return ()
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         """The loops of the forward kernel (wrt None) or of the gradient by an operand.
 
         `layouts` maps operand names, and `result`, to the layouts that the planner gave them.
         """
-        ...
+        raise NotImplementedError
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""
-        ...
+        return 0
 
     @classmethod
-    def examples(cls) -> tuple[Example, ...]: ...
+    def examples(cls) -> tuple[Example, ...]:
+        """Samples from which the generic tests are made; at least one awkward."""
+        raise NotImplementedError
 
 
-@runtime_checkable
-class LossOp(Op, Protocol):
+class LossOp(Op):
     """An op that ends the network: one value a sample from an output and a target."""
+
+    __slots__ = ()
+
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.LOSS})
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """A value a sample. Raises OpError for an output that the loss cannot judge."""
+        return ()
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        """The output and what it should have been."""
+        return ("input", "target")
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        """The same two."""
+        return ("input", "target")
 
     def target(self, output: Shape) -> Input:
         """What the caller passes besides the network's inputs, for an output of this shape."""
-        ...
+        raise NotImplementedError
 
     def classes(self, output: Shape) -> int | None:
         """How many labels there are; None where the target is no label."""
-        ...
+        return None
 
 
 @dataclass(frozen=True, slots=True)

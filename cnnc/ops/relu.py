@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,39 +12,21 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
     Gradient,
+    Op,
     Operands,
-    ParameterSpec,
     Shape,
     Trait,
     as_float,
-    single,
 )
-from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
-class Relu:
+class Relu(Op):
     """y = max(x, 0); NaN stays NaN. Any shape. Nair and Hinton 2010."""
 
     NAME: ClassVar[str] = "relu"
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
-    INPUTS: ClassVar[int | None] = 1
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
-
-    @classmethod
-    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Relu:
-        return cls()
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return single(inputs)
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("output",)
@@ -56,16 +37,10 @@ class Relu:
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         return np.where(operands["output"] <= 0, 0, grad)
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         if wrt is None:
             return elementwise(self, ("input",), layouts)
         return elementwise(Gradient(self, wrt), ("output_grad", "output"), layouts)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -17,26 +17,23 @@ from cnnc.ops.op import (
     Field,
     Gradient,
     Kind,
+    Op,
     Operands,
     OpError,
-    ParameterSpec,
     Shape,
     Trait,
     as_float,
-    single,
 )
-from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Op):
     """y = factor * x. Any shape; the factor is a constant of the network, not trained."""
 
     factor: float
 
     NAME: ClassVar[str] = "scale"
     FIELDS: ClassVar[tuple[Field, ...]] = (Field("factor", Kind.NUMBER, "multiplies every value"),)
-    INPUTS: ClassVar[int | None] = 1
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
 
     @classmethod
@@ -46,18 +43,6 @@ class Scale:
             raise OpError("bad-value", "scale needs a finite float32 number", argument="factor")
         return cls(factor)
 
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return single(inputs)
-
-    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ("input",)
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        return ()
-
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
         return np.asarray(x * x.dtype.type(self.factor))
@@ -65,16 +50,10 @@ class Scale:
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         return np.asarray(grad * grad.dtype.type(self.factor))
 
-    def halo(self, wrt: str | None) -> Pads:
-        return ()
-
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         if wrt is None:
             return elementwise(self, ("input",), layouts)
         return elementwise(Gradient(self, wrt), ("output_grad",), layouts)
-
-    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return 0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
