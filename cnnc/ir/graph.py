@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
@@ -130,6 +130,6 @@ def graph_digest(graph: Graph) -> str:
 
 
 def _describe(op: Op | Gradient | Input) -> str:
-    attributes = [getattr(op, name) for name in op.__dataclass_fields__]  # type: ignore[union-attr]
+    attributes = [getattr(op, f.name) for f in fields(op)]  # type: ignore[arg-type]
     shown = [repr(a) for a in attributes if not isinstance(a, Initializer)]
     return f"{op.NAME}[{', '.join(shown)}]"
