@@ -19,7 +19,7 @@ def compile(  # noqa: A001 - the verb of this package
 
     With `output`, the extension, its source and its stub are left in that directory. `target` is a
     name such as `x86-64-v3`; by default the build machine's. Raises cnnc.diagnostics.CompileError
-    for a spec or a build that fails, OSError for a file that cannot be read.
+    for a spec that cannot be read or is wrong, and for a build that fails.
     """
     # Imported here: `import cnnc.runtime` must not load the compiler.
     from pathlib import Path

@@ -29,7 +29,8 @@ _HOST = frozenset(keyword.kwlist) | _words("""
     cdef cpdef ctypedef cimport include extern nogil gil DEF IF ELIF ELSE NULL
     auto bint case char const default do double enum float goto inline int long object register
     restrict short signed size_t sizeof static struct switch typedef union unsigned void volatile
-    self loss target
+    self loss target Py_ssize_t Py_hash_t Py_UCS4 Py_UNICODE Py_tss_t ssize_t ptrdiff_t
+    prange threadid
 """)
 _MODULES = frozenset(sys.stdlib_module_names) | {"cnnc", "numpy", "cython", "safetensors"}
 

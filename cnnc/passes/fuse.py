@@ -61,11 +61,13 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Graph:
         epilogue=(*producer.epilogue, node.op),
         epilogue_inputs=(*producer.epilogue_inputs, *node.inputs[1:]),
     )
-    # The merged node stands where the second stood: what its epilogue reads exists by then.
+    # The merged node stands where the second stood: what its epilogue reads exists by then. An
+    # input stays, so that the caller's arrays keep the order of the spec.
+    place, gone = (producer, node) if isinstance(producer.op, Input) else (node, producer)
     nodes = tuple(
-        _renamed(merged if n is node else n, node.name, producer.name)
+        _renamed(merged if n is place else n, node.name, producer.name)
         for n in graph.nodes
-        if n is not producer
+        if n is not gone
     )
     outputs = tuple(
         replace(output, tensor=producer.name) if output.tensor == node.name else output
