@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import tracemalloc
 import weakref
@@ -149,14 +150,16 @@ def test_a_call_lets_other_python_threads_run(lenet: Case) -> None:
     assert ticks > 3
 
 
-def test_a_child_after_fork_can_use_its_parent_s_model(digits: Case) -> None:
-    net = digits.model(threads=1)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_child_after_fork_can_use_its_parent_s_model(digits: Case, threads: int) -> None:
+    net = digits.model(threads=threads)
     inputs, target = digits.inputs(40), digits.target(40)
     net.train_step(*inputs, target)
     before = net(*inputs).tobytes()
     child = os.fork()
     if child == 0:
         status = 1
+        signal.alarm(60)
         try:
             status = 2 if net(*inputs).tobytes() != before else 0
             net.train_step(*inputs, target)
