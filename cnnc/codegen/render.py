@@ -159,6 +159,9 @@ def _banner(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
         lines.append(f"{layer}, {where}")
     if kernel.form.reason():
         lines.append(kernel.form.reason())
+    for op in kernel.epilogue:
+        what = f"{op.of.NAME}'s gradient" if isinstance(op, Gradient) else op.NAME
+        lines.append(f"applies {what} to what it stores")
     return "\n".join(_comment(line) for line in lines)
 
 

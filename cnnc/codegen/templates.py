@@ -37,6 +37,7 @@ _FUNCTIONS = (
     text.spot_of,
     text.shifted,
     text.number,
+    text.plus,
 )
 
 

@@ -109,6 +109,11 @@ def shifted(at: tuple[Affine, ...], channels: int) -> tuple[Affine, ...]:
     return (at[0] + channels, *at[1:])
 
 
+def plus(pointer: str, offset: Affine | int) -> str:
+    """`pointer + offset`, or the pointer alone."""
+    return pointer if str(offset) == "0" else f"{pointer} + {offset}"
+
+
 def number(value: float) -> str:
     """A float32 constant in Cython, with as few digits as give that float32 back."""
     (single,) = struct.unpack("f", struct.pack("f", value))

@@ -7,6 +7,7 @@ Saves nothing: after an interrupt the model holds the weights of its last step.
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ def fit(
     Raises DataError for data that do not fit the model, ValueError for settings out of range and
     TrainingError for a model without a train block or a loss that is no longer finite.
     """
+    given: object = dataset
+    if not isinstance(given, Dataset):
+        kind = type(given).__name__
+        raise TypeError(f"dataset: expected a Dataset, as load_dataset gives, got {kind}")
     settings = _settings(net, schedule, epochs=epochs, batch=batch, seed=seed)
     train = _Samples.of(net, dataset, "train", settings.batch)
     test = _Samples.of(net, dataset, "test", settings.batch)
@@ -93,18 +98,21 @@ class _Settings:
 
 def _settings(net: Model, schedule: str | None, **given: int | None) -> _Settings:
     """The settings given, those of the train block elsewhere."""
-    if net.training is None:
+    if not hasattr(net, "training"):
+        raise TypeError(f"net: expected a compiled model, got {type(net).__name__}")
+    training = net.training
+    if training is None:
         raise TrainingError(
             f"{net.name} was compiled without a train block, so it cannot be trained"
         )
     chosen = {
-        name: int(net.training.get(name, 0) if value is None else value)
+        name: operator.index(training.get(name, 0) if value is None else value)
         for name, value in given.items()
     }
     for name, least in (("epochs", 0), ("batch", 1), ("seed", 0)):
         if chosen[name] < least:
             raise ValueError(f"{name} is {chosen[name]}, expected at least {least}")
-    name = schedule or str(net.training.get("schedule", "constant"))
+    name = schedule or str(training.get("schedule", "constant"))
     if name not in SCHEDULES:
         raise ValueError(f"schedule is {name!r}, expected one of {', '.join(SCHEDULES)}")
     return _Settings(**chosen, schedule=name)

@@ -147,6 +147,14 @@ def test_what_is_no_learning_rate_is_refused(digits: Case, rate) -> None:
     assert net.learning_rate == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("rate", [-0.1, float("nan"), float("inf")])
+def test_a_learning_rate_that_cannot_be_is_refused(digits: Case, rate: float) -> None:
+    net = digits.model()
+    with pytest.raises(ValueError, match="learning_rate"):
+        net.learning_rate = rate
+    assert net.learning_rate == 0.01
+
+
 def test_lenet_learns_noise_by_heart(lenet: Case) -> None:
     net = lenet.module.Model(seed=0)
     inputs, labels = lenet.inputs(64), lenet.target(64)

@@ -204,3 +204,12 @@ def test_the_schedule_leads_the_learning_rate_down_and_gives_it_back(net, stripe
 def test_an_unknown_schedule_is_refused(net, striped):
     with pytest.raises(ValueError, match="cosine"):
         fit(net, striped, schedule="cosin")
+
+
+def test_what_is_no_data_set_or_model_is_refused(net, striped):
+    with pytest.raises(TypeError, match="load_dataset"):
+        fit(net, "mnist")
+    with pytest.raises(TypeError, match="compiled model"):
+        fit(3, striped)
+    with pytest.raises(TypeError):
+        fit(net, striped, epochs=1.5)

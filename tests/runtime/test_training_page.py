@@ -18,7 +18,7 @@ def test_the_examples_run(make_net, monkeypatch, capsys):
 
     monkeypatch.setitem(sys.modules, "lenet", types.SimpleNamespace(Model=model))
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     scope: dict[str, object] = {}
     for example in examples:
         exec(compile(example, str(PAGE), "exec"), scope)
