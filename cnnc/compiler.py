@@ -103,12 +103,14 @@ def compile_spec(
     output: Path | None = None,
     options: Options | None = None,
     on_stage: Callable[[str, float], None] | None = None,
+    on_compile: Callable[[str], None] | None = None,
     warn: Callable[[Diagnostic], None] | None = None,
 ) -> Compiled:
     """Compile a spec file. With `output`, the three files are left in that directory.
 
-    `on_stage` is told each stage's name and seconds, `warn` what is suspicious. Raises
-    CompileError, also for a file that cannot be read.
+    `on_stage` is told each stage's name and seconds, `on_compile` the module's name before the C
+    compiler runs, which the cache may spare, `warn` what is suspicious. Raises CompileError, also
+    for a file that cannot be read.
     """
     source = read_source(path)
     tell = on_stage or _say_nothing
@@ -120,7 +122,7 @@ def compile_spec(
         start = time.perf_counter()
     program: Program = forms["program"]
     stub = render_stub(program, Path(path).name)
-    built = build(program.name, forms["pyx"], stub, program.target, output)
+    built = build(program.name, forms["pyx"], stub, program.target, output, on_compile)
     tell("build", time.perf_counter() - start)
     graph: Graph = forms["graph"]
     return Compiled(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from cnnc.cli import cli, options, specs
 from cnnc.cli.report import count, size
@@ -150,7 +151,16 @@ def test_module_is_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["frobnicate"], ["check"], ["emit", "soup", "x.cnn"], ["train", "x", "--lr=nan"]]
+    "arguments",
+    [
+        ["frobnicate"],
+        ["check"],
+        ["emit", "soup", "x.cnn"],
+        ["train", "x", "--lr=nan"],
+        ["train", "x", "--epochs=0"],
+        ["train", "x", f"--epochs={2**24}"],
+        ["train", "x", f"--batch={2**24}"],
+    ],
 )
 def test_wrong_command_line(arguments: list[str]) -> None:
     assert "Usage: cnnc" in refused(*arguments, status=2)
@@ -224,7 +234,19 @@ def test_parameters_of_the_model(here: Path) -> None:
     assert "clases" in refused("check", "tiny.cnn", "--set", "clases=7")
     for wrong in ("classes", "classes=x", "=3", "classes=inf"):
         assert wrong in refused("check", "tiny.cnn", "--set", wrong, status=2)
+    text = refused("check", "tiny.cnn", "--set", "classes=1e99", status=2)
+    assert "'classes=1e99' is beyond 2**53" in text
     assert "twice" in refused("check", "tiny.cnn", "--set", "a=1", "--set", "a=2", status=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "parameters"), [("yes", 600), ("True", 600), ("no", 500), ("false", 500)]
+)
+def test_flags_of_the_model(value: str, parameters: int, here: Path) -> None:
+    text = TINY.replace("(classes=10)", "(classes=10, deep=no)")
+    Path("flag.cnn").write_text(text.replace("dense(classes)", "dense(12 if deep else classes)"))
+    result = cnnc("check", "flag.cnn", "--set", f"deep={value}")
+    assert f"{parameters} parameters" in result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("stage", specs.STAGES)
@@ -272,8 +294,74 @@ def test_compile_leaves_files_and_says_how_to_import(here: Path) -> None:
     assert names_in("sub/directory") == made
 
 
+def test_compile_says_that_it_takes_a_while(here: Path) -> None:
+    Path("slow.cnn").write_text(TINY.replace("tiny", "slow"))
+    first, again = cnnc("compile", "slow.cnn"), cnnc("compile", "slow.cnn")
+    assert (first.stderr, again.stderr) == ("compiling slow ...\n", "")
+    assert "compiling" not in first.stdout
+
+
+def test_what_is_checked_before_the_compile(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert "'mnits'" in refused_by_train("--data", "mnits")
+    assert "cannot write no/x" in refused_by_train("-o", "no/x")
+    for command in (("evaluate", "tiny.cnn"), ("predict", "tiny.cnn", "x.png")):
+        assert "make them with: cnnc train tiny.cnn" in refused(*command)
+    Path("tiny.cnn").write_text(TINY.replace("data      mnist", ""))
+    assert "names no data" in refused_by_train()
+    Path("tiny.cnn").write_text(TINY.partition("train")[0])
+    text = refused("predict", "tiny.cnn", "x.png")
+    assert "cnnc train" not in text
+    assert "--weights PATH" in text
+    assert "tiny has no classes" in refused("predict", "tiny.cnn", "x", "--top", "2", status=2)
+
+
+def test_outputs_that_are_not_finite(trained: Path, small_data: str) -> None:
+    weights = load_file("tiny.safetensors")
+    save_file({name: value * np.float32("nan") for name, value in weights.items()}, "nan")
+    np.save("x.npy", np.zeros((1, 28, 28), np.uint8))
+    command = ("predict", "tiny.cnn", "x.npy", "--weights", "nan")
+    assert cnnc(*command).stdout == "x.npy: the outputs are not finite\n"
+    assert json.loads(cnnc(*command, "--format", "json").stdout, parse_constant=pytest.fail) == [
+        {"file": "x.npy", "class": None, "probabilities": [None] * 10}
+    ]
+    command = ("evaluate", "tiny.cnn", "--data", small_data, "--weights", "nan")
+    text = cnnc(*command).stdout
+    assert "the outputs are not finite" in text
+    assert "accuracy" not in text
+    figures = json.loads(cnnc(*command, "--format", "json").stdout, parse_constant=pytest.fail)
+    assert [figures[name] for name in ("loss", "accuracy", "confusion")] == [None] * 3
+
+
+@pytest.mark.parametrize("module", ["cnnc.cli", "click"])
+def test_ctrl_c_during_the_imports(module: str) -> None:
+    program = f"""
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from cnnc.__main__ import main
+main()
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (130, "interrupted\n")
+
+
+def test_ctrl_c_while_the_arguments_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parse_args", interrupt)
+    assert "interrupted" in refused("--help", status=130)
+
+
 def test_compile_that_cannot(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "error[build-output]" in refused("compile", "tiny.cnn", "-o", "tiny.cnn")
+    text = refused("compile", "tiny.cnn", "-o", "tiny.cnn")
+    assert text.startswith("error[build-output]: tiny.cnn is not a directory")
     machine = TARGETS["x86-64"].machine
     other = "x86-64" if os.uname().machine != machine else "aarch64"
     assert "error[build-target]" in refused("compile", "tiny.cnn", "--target", other)
@@ -397,6 +485,8 @@ def test_ctrl_c_saves_the_weights_so_far(trained: Path, small_data: str) -> None
 
 def test_cache(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNC_CACHE_DIR", "cache")
+    assert "deleted 0 modules," in cnnc("cache", "clear").stdout
+    assert not Path("cache").exists()
     assert "cache: 0 modules, 0 B" in cnnc("cache", "show").stdout
     cnnc("compile", "tiny.cnn")
     assert "1 module," in cnnc("cache", "show").stdout

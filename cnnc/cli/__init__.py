@@ -29,6 +29,14 @@ class Commands(click.Group):
         """All names, in the order in which a newcomer meets them."""
         return list(self.commands)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments; Ctrl-C has the same words here as in the commands."""
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(130) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; show what a user can do something about."""
         try:

@@ -15,7 +15,7 @@ from cnnc.cli.options import (
     target_option,
     verbose_option,
 )
-from cnnc.cli.report import show_stage, show_warnings, shown_path, size
+from cnnc.cli.report import show_compiling, show_stage, show_warnings, shown_path, size
 
 if TYPE_CHECKING:
     from cnnc.diagnostics import Diagnostic
@@ -55,6 +55,7 @@ def compile_command(
         output=output,
         options=Options(target=target, model=model, parameters=overrides(parameters)),
         on_stage=show_stage if verbose else None,
+        on_compile=show_compiling,
         warn=warnings.append,
     )
     show_warnings(warnings)

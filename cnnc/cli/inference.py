@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cnnc.cli.models import find_dataset, load_model
+from cnnc.cli.models import classes_of, find_dataset, find_weights, load_model, resolve_model
 from cnnc.cli.options import (
     data_option,
     format_option,
@@ -21,6 +22,8 @@ from cnnc.cli.options import (
 from cnnc.cli.report import fail, show_table
 
 RANKS = ("likeliest", "second", "third", "fourth", "fifth")
+DEFAULT_TOP = 3
+NOT_FINITE = "the outputs are not finite"
 
 weights_option = click.option(
     "--weights",
@@ -51,29 +54,35 @@ def evaluate(
     from cnnc.runtime import evaluate as measure
     from cnnc.runtime import format_confusion
 
-    net = load_model(spec, weights, threads, target, model, parameters)
-    if net.training is None:
+    graph = resolve_model(spec, model, parameters)
+    if graph.training is None:
         fail(f"{spec} has no train block, and so no loss to measure")
-    dataset = find_dataset(data, net)
+    path = find_weights(spec, weights, graph)
+    dataset = find_dataset(data, graph)
+    net = load_model(spec, path, threads, target, model, parameters)
     started = time.perf_counter()
     result = measure(net, dataset.test_images, dataset.test_labels)
     seconds = time.perf_counter() - started
     if output_format == "json":
-        confusion = None if result.confusion is None else result.confusion.tolist()
+        # Outputs that are not finite name no class: what was counted of them means nothing.
+        confusion = result.confusion if math.isfinite(result.loss) else None
         click.echo(
             json.dumps(
                 {
                     "model": net.name,
                     "data": dataset.name,
                     "samples": result.count,
-                    "loss": result.loss,
-                    "accuracy": result.accuracy,
-                    "confusion": confusion,
+                    "loss": _finite(result.loss),
+                    "accuracy": None if confusion is None else result.accuracy,
+                    "confusion": None if confusion is None else confusion.tolist(),
                 }
             )
         )
         return
     click.echo(f"{dataset.name}: {result.count:,} test samples in {seconds:.2f} s")
+    if not math.isfinite(result.loss):
+        click.echo(f"loss      {result.loss}: {NOT_FINITE}")
+        return
     click.echo(f"loss      {result.loss:.4f}")
     if result.accuracy is not None and result.confusion is not None:
         click.echo(f"accuracy  {100 * result.accuracy:.2f} %\n")
@@ -88,9 +97,7 @@ def evaluate(
 @click.option(
     "--top",
     type=click.IntRange(1, len(RANKS)),
-    default=3,
-    show_default=True,
-    help="How many classes to show.",
+    help=f"How many classes to show.  [default: {DEFAULT_TOP}]",
 )
 @threads_option
 @model_options
@@ -101,7 +108,7 @@ def predict(
     files: tuple[Path, ...],
     weights: Path | None,
     resize: bool,
-    top: int,
+    top: int | None,
     threads: int | None,
     model: str | None,
     parameters: tuple[str, ...],
@@ -115,7 +122,11 @@ def predict(
     """
     from cnnc.runtime import read_images
 
-    net = load_model(spec, weights, threads, target, model, parameters)
+    graph = resolve_model(spec, model, parameters)
+    if top is not None and classes_of(graph) is None:
+        raise click.BadParameter(f"{graph.name} has no classes", param_hint="--top")
+    path = find_weights(spec, weights, graph)
+    net = load_model(spec, path, threads, target, model, parameters)
     if len(net.input_shapes) != 1:
         fail(f"{net.name} has {len(net.input_shapes)} inputs; run it from Python")
     ((name, shape),) = net.input_shapes.items()
@@ -129,7 +140,7 @@ def predict(
     if output_format == "json":
         click.echo(json.dumps([_result(net, *result) for result in results]))
     else:
-        _show_results(net, results, top)
+        _show_results(net, results, top or DEFAULT_TOP)
 
 
 def _outputs(net: Any, samples: Any) -> Any:
@@ -141,24 +152,42 @@ def _outputs(net: Any, samples: Any) -> Any:
     if net.classes is None:
         return first
     shifted = first.astype(np.float64)
-    powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _result(net: Any, label: str, output: Any) -> dict[str, object]:
+    values = _finite(output.tolist())
     if net.classes is None:
-        return {"file": label, "output": output.tolist()}
-    return {"file": label, "class": int(output.argmax()), "probabilities": output.tolist()}
+        return {"file": label, "output": values}
+    likeliest = int(output.argmax()) if _is_finite(output) else None
+    return {"file": label, "class": likeliest, "probabilities": values}
+
+
+def _finite(value: Any) -> Any:
+    """Numbers in lists, None for those that JSON does not know: infinities and NaN."""
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value if math.isfinite(value) else None
+
+
+def _is_finite(output: Any) -> bool:
+    return all(map(math.isfinite, output.flat))
 
 
 def _show_results(net: Any, results: list[tuple[str, Any]], top: int) -> None:
     if net.classes is None:
         for label, output in results:
-            click.echo(f"{label}: {output.tolist()}")
+            click.echo(f"{label}: {output.tolist() if _is_finite(output) else NOT_FINITE}")
         return
     top = min(top, net.classes)
     rows = []
     for label, output in results:
+        if not _is_finite(output):
+            click.echo(f"{label}: {NOT_FINITE}")
+            continue
         likeliest = (-output).argsort(kind="stable")[:top]
         rows.append([label, *(f"{index} {100 * output[index]:6.2f} %" for index in likeliest)])
-    show_table(["file", *RANKS[:top]], rows)
+    if rows:
+        show_table(["file", *RANKS[:top]], rows)

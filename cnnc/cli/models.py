@@ -10,12 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.options import overrides
-from cnnc.cli.report import fail, show_stage, show_warnings
+from cnnc.cli.report import fail, show_compiling, show_stage, show_warnings
 
 if TYPE_CHECKING:
     from cnnc.compiler import Compiled
     from cnnc.diagnostics import Diagnostic
+    from cnnc.ir.graph import Graph
     from cnnc.runtime import Dataset
+
+
+def resolve_model(spec: str, model: str | None, parameters: tuple[str, ...]) -> Graph:
+    """What a spec says, in milliseconds: whatever it shows to be wrong needs no compiled module."""
+    from cnnc.compiler import Options, lower
+    from cnnc.frontend.parser import read_source
+
+    options = Options(model=model, parameters=overrides(parameters))
+    forms = lower(read_source(spec), options)
+    graph: Graph = next(form for stage, form in forms if stage == "graph")
+    return graph
+
+
+def classes_of(graph: Graph) -> int | None:
+    """How many classes the model tells apart; None for one that does not classify."""
+    if graph.training is None:
+        return None
+    return graph.training.loss.classes(graph.node(graph.outputs[0].tensor).shape)
 
 
 def compile_model(
@@ -41,6 +60,7 @@ def compile_model(
         Path(spec),
         options=options,
         on_stage=show_stage if verbose else None,
+        on_compile=show_compiling,
         warn=warnings.append,
     )
     show_warnings(warnings)
@@ -51,9 +71,24 @@ def compile_model(
     return compiled
 
 
+def find_weights(spec: str, weights: Path | None, graph: Graph) -> Path:
+    """The file of trained weights, which is there and can be read."""
+    path = weights or Path(f"{graph.name}.safetensors")
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        note = "name a file that net.save(path) made in Python: --weights PATH"
+        if graph.training is not None:
+            note = f"make them with: cnnc train {spec}"
+        fail(f"no weights: {path} does not exist", note)
+    except OSError as error:
+        fail(f"cannot read {path}: {error.strerror or error}")
+    return path
+
+
 def load_model(
     spec: str,
-    weights: Path | None,
+    weights: Path,
     threads: int | None,
     target: str | None,
     model: str | None,
@@ -61,26 +96,22 @@ def load_model(
 ) -> Any:
     """The model of a spec with trained weights."""
     compiled = compile_model(spec, target, model, parameters)
-    cls = compiled.load().Model
-    path = weights or Path(f"{compiled.name}.safetensors")
     try:
-        net = cls.load(path)
-    except FileNotFoundError:
-        fail(f"no weights: {path} does not exist", f"make them with: cnnc train {spec}")
+        net = compiled.load().Model.load(weights)
     except OSError as error:
-        fail(f"cannot read {path}: {error.strerror or error}")
+        fail(f"cannot read {weights}: {error.strerror or error}")
     except ValueError as error:
-        fail(f"{path} does not hold weights of {compiled.name}", *str(error).splitlines())
+        fail(f"{weights} does not hold weights of {compiled.name}", *str(error).splitlines())
     if threads is not None:
         net.threads = threads
     return net
 
 
-def find_dataset(data: str | None, model: Any) -> Dataset:
+def find_dataset(data: str | None, graph: Graph) -> Dataset:
     """The data that `--data` names, or else the spec."""
     from cnnc.runtime import load_dataset
 
-    source = data or (model.training or {}).get("data")
+    source = data or (graph.training.data if graph.training else None)
     if not source:
-        fail(f"the spec of {model.name} names no data", "name them: --data mnist, or a path")
+        fail(f"the spec of {graph.name} names no data", "name them: --data mnist, or a path")
     return load_dataset(source)

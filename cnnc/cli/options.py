@@ -13,6 +13,10 @@ Command = TypeVar("Command", bound=Callable[..., object])
 TARGETS = ("x86-64-v4", "x86-64-v3", "x86-64", "aarch64")
 """Those of cnnc.ir.target, spelt out here to keep `cnnc --help` quick; a test compares."""
 
+FLAGS = {"yes": True, "true": True, "no": False, "false": False}
+LARGEST = 2**53
+"""Beyond it a float no longer tells whole numbers apart."""
+
 spec_argument = click.argument("spec", type=click.Path())
 
 target_option = click.option(
@@ -53,24 +57,35 @@ def model_options(command: Command) -> Command:
         "parameters",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Set a parameter of the model; may be repeated.",
+        help="Set a parameter of the model to a number, yes or no; may be repeated.",
     )
     return choose(set_parameters(command))
 
 
 def overrides(parameters: tuple[str, ...]) -> dict[str, float]:
-    """("classes=3", …) -> {"classes": 3}; a usage error for anything else."""
+    """("classes=3", "deep=yes", …) -> {"classes": 3, "deep": True}; a usage error for the rest."""
     values: dict[str, float] = {}
     for text in parameters:
         name, equals, value = text.partition("=")
         name = name.strip()
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not equals or not name.isidentifier() or not math.isfinite(number):
-            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--set")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         if name in values:
             raise click.BadParameter(f"{name} is set twice", param_hint="--set")
-        values[name] = int(number) if number.is_integer() else number
+        values[name] = _value(text, value.strip().lower())
     return values
+
+
+def _value(text: str, value: str) -> float:
+    if value in FLAGS:
+        return FLAGS[value]
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        message = f"{text!r} is not NAME=VALUE: a value is a number, yes or no"
+        raise click.BadParameter(message, param_hint="--set")
+    if abs(number) > LARGEST:
+        raise click.BadParameter(f"{text!r} is beyond 2**53", param_hint="--set")
+    return int(number) if number.is_integer() else number

@@ -95,6 +95,11 @@ def show_stage(stage: str, seconds: float) -> None:
     click.echo(f"  {stage:<10} {1000 * seconds:9.1f} ms", err=True)
 
 
+def show_compiling(name: str) -> None:
+    """Say that the compilers start, which may take a while."""
+    click.echo(f"compiling {name} ...", err=True)
+
+
 def count(number: int) -> str:
     """1234567 -> 1,234,567, and from ten millions on three digits: 61.2 M."""
     if number < 10_000_000:

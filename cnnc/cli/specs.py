@@ -127,7 +127,7 @@ def emit(
     if output is None:
         click.echo(text, nl=False)
         return
-    from cnnc.codegen.build import write_file
+    from cnnc.codegen.files import write_file
 
     try:
         write_file(output, text.encode())

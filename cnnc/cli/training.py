@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cnnc.cli.models import compile_model, find_dataset
+from cnnc.cli.models import compile_model, find_dataset, resolve_model
 from cnnc.cli.options import (
     data_option,
     model_options,
@@ -18,11 +18,14 @@ from cnnc.cli.options import (
 )
 from cnnc.cli.report import fail, shown_path
 
+COUNT = click.IntRange(1, 2**24 - 1)
+"""The epochs and batches that a spec may have, too."""
+
 
 @click.command()
 @spec_argument
-@click.option("--epochs", type=click.IntRange(0), help="Passes over the data.  [default: spec's]")
-@click.option("--batch", type=click.IntRange(1), help="Samples a step.  [default: the spec's]")
+@click.option("--epochs", type=COUNT, help="Passes over the data.  [default: the spec's]")
+@click.option("--batch", type=COUNT, help="Samples a step.  [default: the spec's]")
 @click.option("--lr", type=click.FloatRange(0), help="Learning rate.  [default: the spec's]")
 @click.option(
     "--seed", type=click.IntRange(0), help="Of first weights and order.  [default: the spec's]"
@@ -60,15 +63,15 @@ def train(
 
     if lr is not None and not math.isfinite(lr):
         raise click.BadParameter(f"{lr} is no learning rate", param_hint="--lr")
+    graph = resolve_model(spec, model, parameters)
+    if graph.training is None:
+        fail(f"{spec} has no train block, so {graph.name} cannot be trained")
+    dataset = find_dataset(data, graph)
+    output = output or Path(f"{graph.name}.safetensors")
+    _check_writable(output)
+    seed = graph.training.seed if seed is None else seed
     compiled = compile_model(spec, target, model, parameters, verbose=verbose, announce=True)
     module = compiled.load()
-    training = module.Model.training
-    if training is None:
-        fail(f"{spec} has no train block, so {compiled.name} cannot be trained")
-    dataset = find_dataset(data, module.Model)
-    output = output or Path(f"{compiled.name}.safetensors")
-    _check_writable(output)
-    seed = training["seed"] if seed is None else seed
     net = module.Model(seed=seed, threads=threads)
     if lr is not None:
         net.learning_rate = lr
@@ -88,7 +91,7 @@ def train(
 
 def _check_writable(path: Path) -> None:
     """Fail now, and not after the training, where the file could not be written."""
-    from cnnc.codegen.build import appearing
+    from cnnc.codegen.files import appearing
 
     if path.exists() and not path.is_file():
         fail(f"cannot write {path}: it is not a file")

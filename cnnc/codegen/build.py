@@ -6,24 +6,23 @@ Does not look at the text: what it computes, and for which target, is the caller
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
 import platform
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from cnnc.codegen.cache import Cache, cache_path, explain, make_key
+from cnnc.codegen.files import appearing
 from cnnc.codegen.toolchain import (
     Compiler,
     check_target,
@@ -90,12 +89,22 @@ class Built:
     loadable: Path
 
 
-def build(name: str, source: str, stub: str, target: Target, output: Path | None = None) -> Built:
+def build(
+    name: str,
+    source: str,
+    stub: str,
+    target: Target,
+    output: Path | None = None,
+    on_compile: Callable[[str], None] | None = None,
+) -> Built:
     """Compile the Cython text of module `name`, unless the cache has it.
 
     The three files go to the directory `output`, which is made; None leaves them in the cache.
-    Raises CompileError for whatever the machine lacks or refuses.
+    `on_compile` is told the name before the compilers start, which take their time. Raises
+    CompileError for whatever the machine lacks or refuses.
     """
+    if output is not None:
+        _check_output(output)
     compiler = find_compiler()
     check_target(compiler, target)
     flags = compiler.flags(target)
@@ -113,6 +122,8 @@ def build(name: str, source: str, stub: str, target: Target, output: Path | None
     cache = Cache(cache_path())
 
     def fill(directory: Path) -> None:
+        if on_compile is not None:
+            on_compile(name)
         _compile(name, source, stub, compiler, flags, directory, cache)
 
     while True:
@@ -248,6 +259,15 @@ def _report(
     fail(code, f"{what} {ending} on {name}", notes=notes, help=help)
 
 
+def _check_output(output: Path) -> None:
+    """Refuse before the build what would be refused after it."""
+    with contextlib.suppress(OSError):  # which the writing will meet again
+        place = next(path for path in (output, *output.parents) if path.exists())
+        if not place.is_dir():
+            help = "name another directory with --output"
+            fail("build-output", f"{place} is not a directory", help=help)
+
+
 def _place(files: Sequence[Path], output: Path) -> list[Path] | None:
     """Copy the files, each appearing whole; None where the cache's were deleted meanwhile."""
     placed = []
@@ -271,27 +291,3 @@ def _copy(file: Path, destination: Path) -> None:
     # Renamed into place: to write into an extension that a process has loaded would crash it.
     with appearing(destination) as temporary:
         shutil.copy(file, temporary)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name whole or not at all; OSError where it cannot."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)  # /dev/null or a pipe: to be written to, never to be replaced
-        return
-    with appearing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-@contextlib.contextmanager
-def appearing(path: Path, *, rename: bool = True) -> Iterator[Path]:
-    """A fresh name beside `path`, renamed to it at the end; removed where that does not happen."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        yield temporary
-        if rename:
-            temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

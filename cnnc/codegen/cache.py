@@ -116,7 +116,8 @@ class Cache:
         """Delete all entries and leftovers; say what was there."""
         before = self.usage()
         for room in ("entries", "failed"):
-            self._discard(self.root / room)
+            if (self.root / room).exists():
+                self._discard(self.root / room)
         shutil.rmtree(self.root / "work", ignore_errors=True)
         return before
 

@@ -29,6 +29,8 @@ INSTALL_HINT = (
     else "install one, e.g. apt install gcc python3-dev, or dnf install gcc python3-devel"
 )
 
+CC_HINT = "correct or unset the environment variable CC"
+
 COMMON_FLAGS = (
     "-fPIC",
     "-ffp-contract=fast",
@@ -123,14 +125,13 @@ def _command() -> tuple[tuple[str, ...], str]:
         try:
             program, *arguments = shlex.split(wanted)
         except ValueError as error:
-            fail("build-no-compiler", f"CC={wanted} is not a command: {error}")
+            fail("build-no-compiler", f"CC={wanted} is not a command: {error}", help=CC_HINT)
+        if not program:
+            fail("build-no-compiler", f"CC={wanted} names no compiler", help=CC_HINT)
         found = shutil.which(program)
         if found is None:
-            fail(
-                "build-no-compiler",
-                f"the C compiler that CC names is not there: {program}",
-                help="correct or unset the environment variable CC",
-            )
+            message = f"the C compiler that CC names is not there: {program}"
+            fail("build-no-compiler", message, help=CC_HINT)
         return (found, *arguments), f"CC={wanted}"
     built_with = shlex.split(sysconfig.get_config_var("CC") or "")[:1]
     for name in (*built_with, "cc", "gcc", "clang"):
@@ -153,6 +154,7 @@ def _identify(command: tuple[str, ...], words: str) -> Compiler:
 
 
 def _ask(command: Sequence[str], words: str) -> str:
+    help = CC_HINT if words.startswith("CC=") else INSTALL_HINT
     try:
         answer = subprocess.run(
             command,
@@ -166,13 +168,13 @@ def _ask(command: Sequence[str], words: str) -> str:
             env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        fail("build-no-compiler", f"the C compiler ({words}) does not run: {error}")
+        fail("build-no-compiler", f"the C compiler ({words}) does not run: {error}", help=help)
     if answer.returncode != 0 or not answer.stdout.strip():
         fail(
             "build-no-compiler",
-            f"the C compiler ({words}) does not answer {command[-1]}",
+            f"the C compiler ({words}) does not answer: {shlex.join(command)}",
             notes=answer.stderr.strip().splitlines()[:5],
-            help=INSTALL_HINT,
+            help=help,
         )
     return answer.stdout
 
@@ -187,7 +189,7 @@ def host_target() -> Target:
 
 def native_target() -> Target:
     """The most capable target that this machine runs."""
-    return _native_target(find_compiler())
+    return _native_target(*_command())
 
 
 def named_target(name: str, asked_by: str = "--target") -> Target:
@@ -202,10 +204,10 @@ def named_target(name: str, asked_by: str = "--target") -> Target:
 
 
 @lru_cache(maxsize=8)
-def _native_target(compiler: Compiler) -> Target:
+def _native_target(command: tuple[str, ...], words: str) -> Target:
+    compiler = _identify(command, words)
     # Only x86-64 has more than one target, and older clang refuses -march=native elsewhere.
     native = ("-march=native",) if compiler.machine == "x86_64" else ()
-    words = compiler.command[0]
     text = _ask((*compiler.command, *native, "-dM", "-E", "-x", "c", os.devnull), words)
     macros = {parts[1] for line in text.splitlines() if len(parts := line.split()) > 1}
     for name, needed in NATIVE_MACROS:

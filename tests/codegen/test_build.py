@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from cnnc.codegen import cache as cache_module
 from cnnc.codegen import toolchain
 from cnnc.codegen.build import EXTENSION_SUFFIX, Built, build, load_extension
 from cnnc.codegen.cache import Cache, make_key
+from cnnc.codegen.files import appearing, write_file
 from cnnc.codegen.toolchain import find_compiler, host_target, named_target
 from cnnc.diagnostics import CompileError, Diagnostic
 from cnnc.ir.target import TARGETS
@@ -321,6 +323,30 @@ def test_a_cc_that_does_not_work_is_not_replaced(
     assert command in refused(error).message
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("gcc -foo", "gcc -foo -march=native -dM -E -x c /dev/null"),
+        ("false", "false --version"),
+        ("true", "true -dumpmachine"),
+        ("''", "CC='' names no compiler"),
+    ],
+)
+def test_what_is_said_of_a_cc_that_does_not_work(
+    command: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(command.partition(" ")[0]) is None and command != "''":
+        pytest.skip(f"no {command}")
+    if find_compiler().machine != "x86_64":
+        words = words.replace("-march=native ", "")
+    monkeypatch.setenv("CC", command)
+    with pytest.raises(CompileError) as error:
+        toolchain.native_target()
+    assert f"CC={command}" in refused(error).message
+    assert words in refused(error).message
+    assert refused(error).help == "correct or unset the environment variable CC"
+
+
 def test_cc_may_have_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = find_compiler()
     monkeypatch.setenv("CC", f"{plain.command[0]} -pipe")
@@ -349,14 +375,29 @@ def test_unusable_cache(cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_unwritable_output(tmp_path: Path, compile_calls: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CompileError) as error:
-        build_tiny(tmp_path / "file")
-    assert refused(error).code == "build-output"
+    for output in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(CompileError) as error:
+            build_tiny(output)
+        assert refused(error).code == "build-output"
+        assert refused(error).message == f"{tmp_path / 'file'} is not a directory"
+    assert compile_calls.read_text() == ""
     (tmp_path / "out" / "tiny.pyi").mkdir(parents=True)
     with pytest.raises(CompileError) as error:
         build_tiny(tmp_path / "out")
     assert refused(error).code == "build-output"
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_messages_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    wanted = tmp_path / "missing" / "tiny.pyx"
+    with pytest.raises(OSError) as error:  # noqa: PT011 - its file name is what matters
+        write_file(wanted, b"")
+    assert error.value.filename == str(wanted)
+    (tmp_path / "full" / "x").mkdir(parents=True)
+    with pytest.raises(OSError) as error, appearing(tmp_path / "full") as temporary:  # noqa: PT011
+        temporary.touch()
+    assert error.value.filename == str(tmp_path / "full")
+    assert error.value.filename2 is None
 
 
 def test_ctrl_c_leaves_no_half_file(
