@@ -77,6 +77,8 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str | None = None
     severity: str = "error"
+    file: str | None = None
+    """The file it concerns, where it has no place in one."""
 
 
 class CompileError(Exception):
@@ -97,6 +99,7 @@ SPEC_CODES: dict[str, str] = {
     "unclosed-parenthesis": "a ( or [ without its partner",
     "unclosed-brace": "a { without its partner",
     "unmatched-bracket": "a closing bracket that nothing opened",
+    "missing-brace": "a model or train block without its {",
     "missing-arrow": "two layers on a line without -> between them",
     "dangling-arrow": "a -> with nothing before or after it",
     "missing-comma": "two arguments without a comma between them",
@@ -198,7 +201,7 @@ def record(diagnostic: Diagnostic) -> dict[str, object]:
         "code": diagnostic.code,
         "severity": diagnostic.severity,
         "message": diagnostic.message,
-        "file": span.source.name if span else None,
+        "file": span.source.name if span else diagnostic.file,
         "line": span.line if span else None,
         "column": span.column if span else None,
         "end_line": span.end_line if span else None,

@@ -7,9 +7,9 @@ from typing import Any
 
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
-from cnnc.frontend.arguments import Binder, Bound
+from cnnc.frontend.arguments import Binder, Bound, as_call
 from cnnc.frontend.limits import Limits
-from cnnc.frontend.names import check_name, suggest
+from cnnc.frontend.names import check_name, suggest, suggest_layer
 from cnnc.frontend.network import Network, Operand, Tensor
 from cnnc.frontend.report import RefusedError, Report
 from cnnc.ir.graph import Node, Parameter
@@ -219,6 +219,7 @@ class Body:
         operands: list[Operand | None]
         if op.INPUTS == 1:
             operands = [self._read_current(link, current)]
+            self._refuse_values(link, op)
         else:
             operands, arguments = self._join(link, op, starts)
         try:
@@ -227,6 +228,25 @@ class Body:
             self._network.name_layer(link)
             raise
         return self._apply(link, op, bound, operands)
+
+    def _refuse_values(self, link: s.Link, op: type[Any]) -> None:
+        """Refuse `relu(x)`: the one input of a layer is what stands before it in the chain."""
+        for argument in link.arguments or ():
+            called = as_call(argument.value)
+            name = called[0].text if called and argument.name is None else ""
+            lone = isinstance(argument.value, s.Word) and not op.FIELDS
+            if not name or name in self._binder.evaluator.settings:
+                continue
+            if name in self._values:
+                self._values[name].used = True
+            elif name not in OPS and not lone:
+                continue
+            self._network.name_layer(link)
+            rest = ", ".join(a.span.text for a in link.arguments or () if a is not argument)
+            layer = f"{link.name}({rest})" if rest else link.name.text
+            message = f"{link.name} reads what stands before it in the chain, not an argument"
+            help = " ".join(f"write {argument.span.text} -> {layer}".split())[:100]
+            raise self._report.refuse("misplaced-value", message, argument.span, help=help)
 
     def _apply(
         self, link: s.Link, op: type[Any], bound: Bound, operands: list[Operand | None]
@@ -259,9 +279,8 @@ class Body:
             message = f"no value is called {name}"
             return self._report.refuse("undefined-name", message, span, help=help)
         plain = link.arguments is None
-        hint = suggest(name, [*OPS, *self._values] if plain else OPS)
+        help = suggest_layer(name, [*OPS, *self._values] if plain else OPS)
         message = f"no {'layer or value' if plain else 'layer'} is called {name}"
-        help = hint or f"layers: {', '.join(sorted(OPS))}"
         return self._report.refuse("unknown-layer", message, span, help=help)
 
     def _join(

@@ -14,6 +14,7 @@ from cnnc.frontend.limits import Limits
 _PIECE = re.compile(r'#[^\n]*|"[^"\n]*"?|[()\[\]{}\n]|\ufeff')
 _GAP = re.compile(r'"[^"\n]*"|[\n;][ \t\r\f\n;]*')
 _TOP_LEVEL = re.compile(r"^[ \t]*(model|train|block|import)\b[^\n]*[{\"]", re.MULTILINE)
+_HEAD = re.compile(r"^[ \t]*((model|train|block)\b[^\n;{}]*)(?=[\n;}])(?!\s*\{)", re.MULTILINE)
 _PARTNER = {")": "(", "]": "[", "}": "{"}
 
 
@@ -40,6 +41,8 @@ def lay_out(source: Source, limits: Limits) -> str:
             if len(opened) > limits.brackets:
                 raise CompileError([_too_deep(source, place, limits)])
         elif piece in ")]}":
+            if piece == "}" and not opened:
+                raise CompileError([_unopened(source, "".join(pieces) + piece, place)])
             _close(source, opened, piece, place)
             parentheses -= piece != "}"
         elif piece[0] == '"' and (len(piece) == 1 or piece[-1] != '"'):
@@ -85,6 +88,24 @@ def _close(source: Source, opened: list[tuple[str, int]], piece: str, place: int
         notes.append(f"the last one open is the {opened[-1][0]} on line {opener.line}")
     raise CompileError(
         [Diagnostic("unmatched-bracket", f"no {_PARTNER[piece]} is open here", span, tuple(notes))]
+    )
+
+
+def _unopened(source: Source, text: str, place: int) -> Diagnostic:
+    """The error of a } with nothing open; `text` goes up to it, without comments."""
+    heads = list(_HEAD.finditer(text))
+    if not heads:
+        span = Span(source, place, place + 1)
+        return Diagnostic("unmatched-bracket", "no { is open here", span)
+    head, kind = heads[-1].group(1).rstrip(), heads[-1].group(2)
+    start = heads[-1].start(1)
+    line = Span(source, place, place).line
+    return Diagnostic(
+        "missing-brace",
+        f"this {'train block' if kind == 'train' else kind} has no {{",
+        Span(source, start, start + len(head)),
+        (f"without it, the }} on line {line} closes nothing",),
+        f"write {' '.join(head.split())[:80]} {{",
     )
 
 

@@ -14,7 +14,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """`examples` are what is wrong inside a model, a train block or a file."""
+    """`examples` are what is wrong inside a model, a train block or a file.
+
+    `{entry}` in the help stands for the user's own train entry, put right.
+    """
 
     code: str
     message: str
@@ -196,10 +199,17 @@ MISTAKES: tuple[Mistake, ...] = (
         inside="file",
     ),
     Mistake(
+        "missing-brace",
+        "a model's { should follow",
+        "write it as model name { ... }",
+        "model a  model a;input x  model a(n=1);input x",
+        inside="file",
+    ),
+    Mistake(
         "syntax-error",
         "a model's { should follow",
         "write it as model name { ... }",
-        """model a  model a;input x  model a(n=1);input x  model a: b {}  model a = b {}
+        """model a: b {}  model a = b {}
         model a b {}  model a(n=1) b {}  model a(n=1): b {}  model a(n=1) -> b {}
         model a -> b {}""",
         inside="file",
@@ -239,14 +249,14 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "syntax-error",
         "a train entry is a key and its value, with a space between them",
-        "write it as batch 64",
+        "write it as {entry}",
         "batch = 64  batch: 64  batch -> 64  batch, 64  batch == 64",
         inside="train",
     ),
     Mistake(
         "missing-value",
         "a train entry needs a value after its key",
-        "write it as batch 64",
+        "write it as {entry}",
         "batch;epochs 3  batch",
         inside="train",
     ),

@@ -32,6 +32,22 @@ _HOST = frozenset(keyword.kwlist) | _words("""
     self loss target Py_ssize_t Py_hash_t Py_UCS4 Py_UNICODE Py_tss_t ssize_t ptrdiff_t
     prange threadid
 """)
+# what other tools call the layers, without _ and 2d
+_ELSEWHERE = {
+    "linear": "dense",
+    "fc": "dense",
+    "fullyconnected": "dense",
+    "convolution": "conv",
+    "pool": "maxpool",
+    "maxpooling": "maxpool",
+    "avgpooling": "avgpool",
+    "averagepool": "avgpool",
+    "averagepooling": "avgpool",
+    "concatenate": "concat",
+    "cat": "concat",
+    "rescaling": "scale",
+}
+_DIMENSIONS = re.compile(r"[123]d\Z")
 _MODULES = frozenset(sys.stdlib_module_names) | {"cnnc", "numpy", "cython", "safetensors"}
 
 
@@ -59,6 +75,17 @@ def check_name(name: Identifier, what: str, report: Report, limits: Limits) -> b
         message = f"{article} {what} cannot be called {shown}: it {reason}"
         report.error("bad-name", message, name.span, help="choose another name")
     return reason is None
+
+
+def suggest_layer(name: str, known: Iterable[str]) -> str:
+    """A hint for a layer that does not exist: what other tools call so, or what is close to it."""
+    plain = _DIMENSIONS.sub("", name.lower().replace("_", ""))
+    if plain in ("softmax", "logsoftmax"):
+        return "the loss cross_entropy applies softmax itself: leave it out"
+    meant = _ELSEWHERE.get(plain, plain)
+    if meant in OPS:
+        return f"did you mean {meant}?"
+    return suggest(name, known) or f"layers: {', '.join(sorted(OPS))}"
 
 
 def suggest(name: str, known: Iterable[str], what: str = "") -> str | None:

@@ -40,7 +40,8 @@ def read_source(path: str | Path) -> Source:
         reason = getattr(error, "strerror", None) or str(error)
     else:
         return Source(str(path), text)
-    raise CompileError([Diagnostic("unreadable-file", f"cannot read {path}: {reason}", None)])
+    message = f"cannot read {path}: {reason}"
+    raise CompileError([Diagnostic("unreadable-file", message, None, file=str(path))])
 
 
 def parse(source: Source, limits: Limits = DEFAULT_LIMITS) -> Spec:

@@ -136,7 +136,7 @@ def _default(
     """The value of a parameter that the caller does not set; None after an error."""
     if parameter.default is None:
         message = f"the parameter {parameter.name} has no default and is not set"
-        help = f"write {parameter.name}=value here"
+        help = f"set it by --set {parameter.name}=…, or give it a default: {parameter.name}=…"
         report.error("missing-argument", message, parameter.span, help=help)
         return None
     try:

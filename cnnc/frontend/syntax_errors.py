@@ -36,6 +36,17 @@ _LOOKALIKES = {
     "!": "write not, or != for unequal",
     "^": "write ** for a power",
 }
+_COMMENT = re.compile(r'[^(\["]*//\s*[A-Za-z].*')
+_ENTRY = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:->|==|[=:,])?(.*)")
+_VALUES = {
+    "data": "mnist",
+    "loss": "cross_entropy",
+    "optimizer": "sgd(lr=0.03)",
+    "schedule": "cosine",
+    "batch": "64",
+    "epochs": "3",
+    "seed": "0",
+}
 _NUMBER = re.compile(r"[0-9][0-9A-Za-z_.]*")
 _WORDS = {
     "NAME": "a name",
@@ -56,10 +67,38 @@ def explain(source: Source, error: UnexpectedInput, start: int, fails: Fails) ->
     """The diagnostic of a failure at a place."""
     if not isinstance(error, UnexpectedToken):
         return _explain_character(source, start)
+    before, after = _statement(source.text, start)
+    comments = source.text.startswith("//", start)
+    if comments or _COMMENT.fullmatch(before):
+        place = start if comments else start - len(before) + before.index("//")
+        message = "// does not start a comment"
+        return Diagnostic(
+            "syntax-error", message, Span(source, place, place + 2), help="# starts a comment"
+        )
     mistake = recognise(error, fails)
+    help = mistake.help and mistake.help.replace("{entry}", _entry(before + after))
     length = 1 if error.token.type in ("_END", "$END", "RBRACE") else len(error.token)
     end = max(start, min(start + length, len(source.text)))
-    return Diagnostic(mistake.code, mistake.message, Span(source, start, end), help=mistake.help)
+    return Diagnostic(mistake.code, mistake.message, Span(source, start, end), help=help)
+
+
+def _statement(text: str, place: int) -> tuple[str, str]:
+    """What stands before and after a place in its statement and on its line."""
+    before = re.split(r"[\n;{]", text[:place])[-1]
+    return before, re.split(r"[\n;}#]", text[place:], maxsplit=1)[0]
+
+
+def _entry(text: str) -> str:
+    """A train entry as it should be written, from one with the wrong sign or with no value."""
+    match = _ENTRY.match(text)
+    if match is None:
+        return "batch 64"
+    key, value = match[1], match[2].strip()
+    if value.count("(") != value.count(")"):
+        value = value[: value.index("(")] + "(...)" if "(" in value else ""
+    if not value and key not in _VALUES:
+        return "batch 64"
+    return f"{key} {value[:40] or _VALUES[key]}"
 
 
 def recognise(error: UnexpectedToken, fails: Fails) -> Mistake:
