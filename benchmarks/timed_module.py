@@ -169,7 +169,7 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
     arguments += ["net.partial", "False"] if trains else ["outputs"]
     harness = HARNESS.format(
         function=function,
-        target=", target" if trains else "",
+        target=", target, True" if trains else "",
         reserve="    net._reserve_training(LANES)" if trains else "",
         call=f"timed_block({', '.join([*arguments, 'counts', 'times'])})",
     )
