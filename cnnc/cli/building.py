@@ -78,9 +78,10 @@ def cache() -> None:
 @cache.command()
 def show() -> None:
     """Say where the cache is and how much it holds."""
-    from cnnc.codegen.cache import SIZE_LIMIT, Cache, cache_path
+    from cnnc.codegen.cache import SIZE_LIMIT, Cache
+    from cnnc.resources import cache_directory
 
-    usage = Cache(cache_path()).usage()
+    usage = Cache(cache_directory()).usage()
     click.echo(f"{usage.path}: {_modules(usage.entries)}, {size(usage.bytes)}")
     click.echo(f"The longest unused go above {size(SIZE_LIMIT)}.")
 
@@ -88,9 +89,10 @@ def show() -> None:
 @cache.command()
 def clear() -> None:
     """Delete all that the cache holds."""
-    from cnnc.codegen.cache import Cache, cache_path
+    from cnnc.codegen.cache import Cache
+    from cnnc.resources import cache_directory
 
-    usage = Cache(cache_path()).clear()
+    usage = Cache(cache_directory()).clear()
     click.echo(f"{usage.path}: deleted {_modules(usage.entries)}, {size(usage.bytes)}")
 
 

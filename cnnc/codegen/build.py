@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from cnnc.codegen.cache import Cache, cache_path, explain, make_key
+from cnnc.codegen.cache import Cache, explain, make_key
 from cnnc.codegen.files import appearing
 from cnnc.codegen.toolchain import (
     Compiler,
@@ -32,6 +32,7 @@ from cnnc.codegen.toolchain import (
     python_include,
 )
 from cnnc.ir.target import Target
+from cnnc.resources import cache_directory
 
 LOG_LINES = 12
 """How much of a failed compiler's log a diagnostic carries; the file has it all."""
@@ -119,7 +120,7 @@ def build(
         EXTENSION_SUFFIX,
         platform.python_version(),
     )
-    cache = Cache(cache_path())
+    cache = Cache(cache_directory())
 
     def fill(directory: Path) -> None:
         if on_compile is not None:

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from cnnc.codegen.toolchain import fail
 
 if TYPE_CHECKING:
@@ -46,12 +44,6 @@ class Usage:
     path: Path
     entries: int
     bytes: int
-
-
-def cache_path() -> Path:
-    """$CNNC_CACHE_DIR, or the user's cache directory."""
-    named = os.environ.get("CNNC_CACHE_DIR", "")
-    return Path(named).absolute() if named else platformdirs.user_cache_path("cnnc")
 
 
 def make_key(*parts: str) -> str:
