@@ -34,7 +34,7 @@ def classes_of(graph: Graph) -> int | None:
     """How many classes the model tells apart; None for one that does not classify."""
     if graph.training is None:
         return None
-    return graph.training.loss.classes(graph.node(graph.outputs[0].tensor).shape)
+    return graph.training.losses[0].loss.classes(graph.node(graph.outputs[0].tensor).shape)
 
 
 def compile_model(

@@ -20,7 +20,7 @@ def interface(program: Program) -> dict[str, Any]:
         "input_dtypes": {load.name: load.dtype for load in inputs},
         "dtypes": {load.name: tuple(kind for kind, _ in load.kernels) for load in inputs},
         "output_shapes": {result.name: result.shape for result in program.results},
-        "classes": training.loss.classes(program.results[0].shape) if training else None,
+        "classes": training.losses[0].loss.classes(program.results[0].shape) if training else None,
         "training": _settings(program),
         "num_parameters": sum(prod(slot.shape) for slot in program.slots),
         "loads": loads(program),
@@ -39,7 +39,7 @@ def _settings(program: Program) -> dict[str, Any] | None:
         return None
     return {
         "data": training.data,
-        "loss": training.loss.NAME,
+        "loss": training.losses[0].loss.NAME,
         "optimizer": training.optimizer.NAME,
         "batch": training.batch,
         "epochs": training.epochs,

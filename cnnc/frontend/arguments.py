@@ -204,7 +204,7 @@ def _convert(target: Field, value: Value) -> object:
             return _extent(target, value)
         case Kind.PADDING:
             return _padding(value)
-        case Kind.INITIALIZER:
+        case _:
             raise _WrongKindError
 
 

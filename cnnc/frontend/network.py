@@ -79,7 +79,15 @@ class Network:
         notes = provenance(operands)
         self._check_size(shape, link.call_span, notes)
         parameters = tuple(
-            Parameter(f"{name}.{p.name}", p.shape, p.initializer, p.fan_in, p.fan_out, link.span)
+            Parameter(
+                f"{name}.{p.name}",
+                p.shape,
+                p.initializer,
+                p.fan_in,
+                p.fan_out,
+                p.trained,
+                link.span,
+            )
             for p in declared
         )
         self._elements += sum(prod(p.shape) for p in parameters)

@@ -49,7 +49,7 @@ def resolve(
     training = None
     if spec.train:
         trainer = TrainingResolver(Binder(Evaluator(report, limits), report), report)
-        training = trainer.resolve(spec.train[0], [tensor for _, tensor in outputs])
+        training = trainer.resolve(spec.train[0], outputs)
     for extra in spec.train[1:]:
         note = f"the first one is on line {spec.train[0].span.line}"
         report.error("duplicate-name", "a file has one train block", extra.span, notes=(note,))

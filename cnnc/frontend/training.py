@@ -11,7 +11,7 @@ from cnnc.frontend.arguments import Binder, Bound, as_call
 from cnnc.frontend.names import suggest
 from cnnc.frontend.network import Operand, Tensor, provenance
 from cnnc.frontend.report import RefusedError, Report
-from cnnc.ir.graph import SCHEDULES, Training
+from cnnc.ir.graph import SCHEDULES, OutputLoss, Training
 from cnnc.ops import LOSSES, OPTIMIZERS
 from cnnc.ops.op import Field, Kind, OpError
 
@@ -35,7 +35,9 @@ class TrainingResolver:
         self._binder = binder
         self._report = report
 
-    def resolve(self, block: s.TrainBlock, outputs: Sequence[Tensor | None]) -> Training | None:
+    def resolve(
+        self, block: s.TrainBlock, outputs: Sequence[tuple[str, Tensor | None]]
+    ) -> Training | None:
         """The training of a model with these outputs, None where something is wrong.
 
         An output is None where a layer before it already failed.
@@ -60,7 +62,7 @@ class TrainingResolver:
         if loss is None or optimizer is None or None in counts.values():
             return None
         return Training(
-            loss,
+            (OutputLoss(outputs[0][0], loss),),
             optimizer,
             counts["batch"],
             counts["epochs"],
@@ -144,9 +146,9 @@ class TrainingResolver:
             self._binder.blame(error, bound, place)
             raise RefusedError from None
 
-    def _loss(self, entry: s.Entry, outputs: Sequence[Tensor | None]) -> Any:
+    def _loss(self, entry: s.Entry, outputs: Sequence[tuple[str, Tensor | None]]) -> Any:
         kind, bound, place = self._chosen(entry, LOSSES, "loss")
-        output = outputs[0] if len(outputs) == 1 else None
+        output = outputs[0][1] if len(outputs) == 1 else None
         if output is None:
             raise RefusedError
         try:

@@ -18,13 +18,17 @@ from cnnc.ops.optimizers import Optimizer
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A trained tensor, in its canonical layout, e.g. `conv1.weight` (out, in, kh, kw)."""
+    """A tensor of the model, in its canonical layout, e.g. `conv1.weight` (out, in, kh, kw).
+
+    One that is not `trained` is a statistic that training keeps, such as a running mean.
+    """
 
     name: str
     shape: Shape
     initializer: Initializer
     fan_in: int
     fan_out: int
+    trained: bool = True
     span: Span | None = None
 
 
@@ -61,10 +65,22 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """The `train` block. `data`, a name or a path, and `schedule` are the runtime's business."""
+class OutputLoss:
+    """A loss that judges the output of that name, and its weight in the sum that is trained."""
 
+    output: str
     loss: LossOp
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The `train` block. `data`, a name or a path, and `schedule` are the runtime's business.
+
+    `losses` has one entry or more, no two for the same output.
+    """
+
+    losses: tuple[OutputLoss, ...]
     optimizer: Optimizer
     batch: int
     epochs: int

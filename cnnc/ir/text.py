@@ -25,8 +25,13 @@ def format_graph(graph: Graph) -> str:
     lines += [f"  gradient {parameter} = {node}" for parameter, node in graph.gradients]
     if graph.training:
         t = graph.training
+        losses = " + ".join(
+            f"{format_value(each.loss)} of {each.output}"
+            + (f" * {each.weight}" if each.weight != 1 else "")
+            for each in t.losses
+        )
         lines.append(
-            f"  train {format_value(t.loss)}, {format_value(t.optimizer)}, data {t.data}, "
+            f"  train {losses}, {format_value(t.optimizer)}, data {t.data}, "
             f"batch {t.batch}, epochs {t.epochs}, seed {t.seed}, schedule {t.schedule}"
         )
     return "\n".join(lines) + "\n"

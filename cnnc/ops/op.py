@@ -29,7 +29,11 @@ class Kind(Enum):
     """What an argument of a layer may be; the value is how a diagnostic calls it."""
 
     COUNT = "a positive integer"
+    INTEGER = "an integer"
     NUMBER = "a number"
+    NUMBERS = "a number or a list of numbers"
+    COUNTS = "a positive integer or a list of them"
+    WORD = "one of the words that it knows"
     FLAG = "yes or no"
     EXTENT = "an extent such as 5 or 5x5"
     PADDING = "a padding: a number, an extent, (before, after), a list of these, same or valid"
@@ -55,7 +59,10 @@ REQUIRED = _Required()
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One argument of a layer, loss, optimizer or initialiser, as a spec writes it."""
+    """One argument of a layer, loss, optimizer or initialiser, as a spec writes it.
+
+    `minimum` and `below` bound every number in it; `choices` are what a WORD may be.
+    """
 
     name: str
     kind: Kind
@@ -63,6 +70,7 @@ class Field:
     default: object = REQUIRED
     minimum: float | None = None
     below: float | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -96,13 +104,32 @@ class OpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """A parameter that an op declares; the graph gives it its full name (`conv1.weight`)."""
+    """A parameter that an op declares; the graph gives it its full name (`conv1.weight`).
+
+    One that is not `trained` is a statistic that training keeps, such as a running mean: it has no
+    gradient and no optimizer touches it.
+    """
 
     name: str
     shape: Shape
     initializer: Initializer
     fan_in: int
     fan_out: int
+    trained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One op of what a layer does in training, where that is not what it does in inference.
+
+    `reads` are operand names of the layer, `random` (a word of random bits a sample, new in every
+    step), or suffixes of earlier steps; the op's own operand names follow in the same order. The
+    last step's result is the layer's. `suffix` names its tensor: `<layer>_<suffix>`.
+    """
+
+    suffix: str
+    op: Op
+    reads: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +200,13 @@ class Op:
         over the batch.
         """
         raise NotImplementedError
+
+    def training_steps(self, stream: int) -> tuple[TrainingStep, ...]:
+        """What the layer does in training; empty where that is what it does in inference.
+
+        `stream` is a number that no other layer of the network has, for random choices.
+        """
+        return ()
 
     def halo(self, wrt: str | None) -> Pads:
         """The zeros that the kernel of a direction needs around the op's input; () for none."""
@@ -274,6 +308,7 @@ __all__ = [
     "Operands",
     "ParameterSpec",
     "Shape",
+    "TrainingStep",
     "Trait",
     "as_float",
     "single",

@@ -18,7 +18,7 @@ def differentiate(graph: Graph) -> Graph:
     """Add the target, the loss and the gradients; without a train block, the graph as it is."""
     if graph.training is None:
         return graph
-    return _Walk(graph).run(graph.training.loss)
+    return _Walk(graph).run(graph.training.losses[0].loss)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,11 @@ EXAMPLES: list[tuple[str, Example]] = [
     for name, op in {**OPS, **LOSSES}.items()
     for index, example in enumerate(op.examples())
 ]
-LAYERS = [(name, example) for name, example in EXAMPLES if Trait.LOSS not in example.op.TRAITS]
+LAYERS = [
+    (name.replace("-", "_"), example)
+    for name, example in EXAMPLES
+    if Trait.LOSS not in example.op.TRAITS
+]
 
 
 def operand_shapes(example: Example) -> dict[str, tuple[int, ...]]:

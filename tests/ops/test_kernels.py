@@ -17,7 +17,7 @@ import pytest
 
 from cnnc.codegen.build import build, load_extension
 from cnnc.codegen.render import render, render_stub
-from cnnc.ir.graph import Graph, Node, Output, Parameter, Training
+from cnnc.ir.graph import Graph, Node, Output, OutputLoss, Parameter, Training
 from cnnc.ir.interpret import interpret
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.verify import verify_graph, verify_program
@@ -34,7 +34,28 @@ from cnnc.passes.plan import plan
 from tests.ops.examples import LAYERS, parameter_names
 
 SAMPLES = [0, 1, 15, 16, 17, 33]
-NAMES = [name.replace("-", "_") for name, _ in LAYERS]
+GROUPS = {
+    "linear": ("conv", "dense"),
+    "windows": ("maxpool", "avgpool"),
+}
+"""Ops that are compiled together, so that one C compilation serves; every other op is in `rest`."""
+
+
+def group_of(op: str) -> str:
+    """The group that an op is compiled with."""
+    return next((group for group, ops in GROUPS.items() if op in ops), "rest")
+
+
+def layers_of(group: str) -> list[tuple[str, Example]]:
+    """The examples of a group's ops."""
+    return [layer for layer in LAYERS if group_of(layer[1].op.NAME) == group]
+
+
+WITH_PARAMETERS = [
+    group
+    for group in (*GROUPS, "rest")
+    if any(parameter_names(example) for _, example in layers_of(group))
+]
 
 
 def runnable_targets() -> list[str]:
@@ -48,10 +69,11 @@ def runnable_targets() -> list[str]:
 
 @pytest.mark.parametrize("samples", SAMPLES)
 @pytest.mark.parametrize("target", runnable_targets())
+@pytest.mark.parametrize("group", [*GROUPS, "rest"])
 def test_forward_and_data_gradient_kernels_equal_their_references(
-    target: str, samples: int
+    group: str, target: str, samples: int
 ) -> None:
-    graph, module = _side_by_side(target)
+    graph, module = _side_by_side(group, target)
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     found = model(*feeds.values())
@@ -62,8 +84,11 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
 
 @pytest.mark.parametrize("samples", SAMPLES[1:])
 @pytest.mark.parametrize("target", runnable_targets())
-def test_parameter_gradient_kernels_equal_their_references(target: str, samples: int) -> None:
-    graph, module = _trained_together(target)
+@pytest.mark.parametrize("group", WITH_PARAMETERS)
+def test_parameter_gradient_kernels_equal_their_references(
+    group: str, target: str, samples: int
+) -> None:
+    graph, module = _trained_together(group, target)
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     feeds.pop("loss_grad")
@@ -74,9 +99,11 @@ def test_parameter_gradient_kernels_equal_their_references(target: str, samples:
         _assert_close(model.gradients[parameter], wanted[node], parameter)
 
 
-def test_every_layer_with_parameters_is_trained_here() -> None:
-    graph, _ = _trained_together(runnable_targets()[0])
-    assert len(graph.gradients) == sum(len(parameter_names(example)) for _, example in LAYERS)
+@pytest.mark.parametrize("group", WITH_PARAMETERS)
+def test_every_layer_with_parameters_is_trained_here(group: str) -> None:
+    graph, _ = _trained_together(group, runnable_targets()[0])
+    wanted = sum(len(parameter_names(example)) for _, example in layers_of(group))
+    assert len(graph.gradients) == wanted
 
 
 def _assert_close(found: Array, wanted: Array, what: str) -> None:
@@ -101,12 +128,11 @@ def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
 
 
 @cache
-def _side_by_side(target: str) -> tuple[Graph, Any]:
+def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     outputs: list[Output] = []
-    for name, example in LAYERS:
-        stem = name.replace("-", "_")
+    for stem, example in layers_of(group):
         layer = _layer(stem, example, parameters)
         nodes += [*_inputs(stem, example), layer]
         outputs.append(Output(f"{stem}_out", layer.name))
@@ -161,21 +187,20 @@ def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
 
 
 @cache
-def _trained_together(target: str) -> tuple[Graph, Any]:
+def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     flat: list[Node] = []
-    for name, example in LAYERS:
+    for stem, example in layers_of(group):
         if not parameter_names(example):
             continue
-        stem = name.replace("-", "_")
         layer = _layer(stem, example, parameters)
         size = (int(np.prod(layer.shape)),)
         flat.append(Node(f"{stem}_flat", Flatten(), (stem,), (), size))
         nodes += [*_inputs(stem, example), layer, flat[-1]]
     sizes = tuple(node.shape[0] for node in flat)
     joined = Node("joined", Concat(sizes), tuple(n.name for n in flat), (), (sum(sizes),))
-    training = Training(Mse(), Sgd(0.1), 16, 1, None)
+    training = Training((OutputLoss("joined", Mse()),), Sgd(0.1), 16, 1, None)
     graph = Graph(
         "layers",
         (*nodes, joined),

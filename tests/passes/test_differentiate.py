@@ -67,7 +67,7 @@ def feeds_of(graph: Graph, samples: int) -> dict[str, np.ndarray]:
     for node in graph.inputs():
         shape = (samples, *node.shape)
         feeds[node.name] = rng.standard_normal(shape)
-    if graph.training is not None and graph.training.loss.NAME == "cross_entropy":
+    if graph.training is not None and graph.training.losses[0].loss.NAME == "cross_entropy":
         feeds["target"] = rng.integers(0, 3, samples)
     feeds["loss_grad"] = np.full(samples, 1 / samples)
     return feeds
