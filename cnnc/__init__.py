@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from cnnc.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from cnnc.frontend import Limits
 
 __all__ = ["__version__", "compile"]
 
@@ -20,19 +22,41 @@ def compile(  # noqa: A001 - the verb of this package
     *,
     model: str | None = None,
     parameters: Mapping[str, float] | None = None,
+    search: Iterable[str | Path] = (),
+    **limits: int,
 ) -> Any:
     """The Model class of a compiled spec file.
 
-    `model` chooses one of several in the file, `parameters` sets the model's parameters. With
-    `output`, the extension, its source and its stub are left in that directory. `target` is a
-    name such as `x86-64-v3`; by default the build machine's. Raises cnnc.diagnostics.CompileError
-    for a spec that cannot be read or is wrong, and for a build that fails.
+    `model`, or a path such as `heads.cnn:small`, chooses one of several in the file; `parameters`
+    sets the model's parameters. With `output`, the extension, its source and its stub are left in
+    that directory. `target` is a name such as `x86-64-v3`; by default the build machine's. `search`
+    are directories, besides the spec's own, from which it may import. `limits` are those of
+    cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
+    activations of a sample), max_depth. Raises cnnc.diagnostics.CompileError for a spec that cannot
+    be read or is wrong, and for a build that fails.
     """
     # Imported here: `import cnnc.runtime` must not load the compiler.
     from pathlib import Path
 
     from cnnc.compiler import Options, compile_spec
 
-    options = Options(target, model, parameters or {})
+    options = Options(target, model, parameters or {}, tuple(search), _limits(limits))
     directory = None if output is None else Path(output)
     return compile_spec(path, output=directory, options=options).load().Model
+
+
+def _limits(given: Mapping[str, int]) -> Limits:
+    """The limits that `max_nodes` and its like ask for; TypeError for others."""
+    from dataclasses import replace
+
+    from cnnc.frontend import DEFAULT_LIMITS
+    from cnnc.frontend.limits import SETTABLE
+
+    for name, value in given.items():
+        if name.removeprefix("max_") not in SETTABLE or not name.startswith("max_"):
+            known = ", ".join(f"max_{limit}" for limit in SETTABLE)
+            raise TypeError(f"compile() has no argument {name}; the limits are {known}")
+        most = SETTABLE[name.removeprefix("max_")]
+        if not 1 <= value <= most:
+            raise ValueError(f"{name} is from 1 to {most:,}, got {value:,}")
+    return replace(DEFAULT_LIMITS, **{k.removeprefix("max_"): v for k, v in given.items()})

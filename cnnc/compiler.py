@@ -19,7 +19,15 @@ from cnnc.codegen.build import build, check_runs_here, load_extension
 from cnnc.codegen.render import Origin, render, render_stub
 from cnnc.codegen.toolchain import host_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
-from cnnc.frontend import format_spec, parse, read_source, resolve
+from cnnc.frontend import (
+    DEFAULT_LIMITS,
+    Limits,
+    format_spec,
+    parse,
+    read_source,
+    resolve,
+    split_model,
+)
 from cnnc.ir.graph import Graph, graph_digest
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
@@ -37,12 +45,15 @@ class Options:
     """What shapes a compilation besides the text.
 
     target: a name of cnnc.ir.target.TARGETS; None is the build machine's. model: which model of
-    the file. parameters: values for the model's parameters.
+    the file. parameters: values for the model's parameters. search: directories, besides the
+    spec's own, from which it may import. limits: how large spec and network may be.
     """
 
     target: str | None = None
     model: str | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
+    search: tuple[str | Path, ...] = ()
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,18 @@ class Compiled:
         return load_extension(self.name, self.loadable)
 
 
+def open_spec(spec: str | Path, options: Options | None = None) -> tuple[Source, Options]:
+    """The file that `file.cnn` or `file.cnn:model` names, and the options with that model."""
+    options = options or Options()
+    path, model = split_model(spec)
+    if model is None:
+        return read_source(path), options
+    if options.model not in (None, model):
+        message = f"two models are chosen: {model} in {spec}, and {options.model}"
+        raise CompileError([Diagnostic("ambiguous-model", message, None, file=path)])
+    return read_source(path), replace(options, model=model)
+
+
 def lower(
     source: Source,
     options: Options | None = None,
@@ -75,9 +98,16 @@ def lower(
     `warn` is told what is suspicious but no error.
     """
     options = options or Options()
-    spec = parse(source)
+    spec = parse(source, options.limits)
     yield "spec", spec
-    graph = resolve(spec, options.model, options.parameters, warn=warn)
+    graph = resolve(
+        spec,
+        options.model,
+        options.parameters,
+        limits=options.limits,
+        search=options.search,
+        warn=warn,
+    )
     graph = replace(graph, digest=graph_digest(graph))
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
@@ -106,13 +136,13 @@ def compile_spec(
     on_compile: Callable[[str], None] | None = None,
     warn: Callable[[Diagnostic], None] | None = None,
 ) -> Compiled:
-    """Compile a spec file. With `output`, the three files are left in that directory.
+    """Compile a spec, `file.cnn` or `file.cnn:model`. `output` is where to leave the three files.
 
     `on_stage` is told each stage's name and seconds, `on_compile` the module's name before the C
     compiler runs, which the cache may spare, `warn` what is suspicious. Raises CompileError, also
     for a file that cannot be read.
     """
-    source = read_source(path)
+    source, options = open_spec(path, options)
     tell = on_stage or _say_nothing
     forms: dict[str, Any] = {}
     start = time.perf_counter()
@@ -121,7 +151,7 @@ def compile_spec(
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
     program: Program = forms["program"]
-    stub = render_stub(program, Path(path).name)
+    stub = render_stub(program, Path(source.name).name)
     built = build(program.name, forms["pyx"], stub, program.target, output, on_compile)
     tell("build", time.perf_counter() - start)
     graph: Graph = forms["graph"]

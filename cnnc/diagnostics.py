@@ -105,9 +105,8 @@ SPEC_CODES: dict[str, str] = {
     "missing-comma": "two arguments without a comma between them",
     "missing-value": "a name or a sign that a value should follow",
     "spaced-extent": "an extent with spaces in it",
-    "misplaced-block": "a train, model, block or import where it cannot stand",
+    "misplaced-block": "a model, block, import, train, input or output where it cannot stand",
     "syntax-error": "any other text that is not a spec",
-    "not-supported": "a part of the language that is not there yet",
     "too-large": "text, numbers, tensors or models beyond the limits",
     "too-deep": "brackets or expressions nested beyond the limit",
     # names
@@ -121,9 +120,13 @@ SPEC_CODES: dict[str, str] = {
     "unknown-optimizer": "an optimizer that does not exist",
     "unknown-schedule": "a learning-rate schedule that does not exist",
     "unknown-key": "an entry that the train block does not have",
-    "unused-name": "a value or model parameter that nothing reads",
+    "unused-name": "a value, parameter or let that nothing reads",
     "unused-layer": "a layer whose result reaches no output",
     "unused-input": "an input that reaches no output",
+    # files and blocks
+    "bad-import": "an import that is not there, cannot be read or leads out of the search path",
+    "import-cycle": "files that import each other",
+    "recursive-block": "a block that contains itself",
     # arguments
     "repeated-argument": "an argument given twice",
     "missing-argument": "an argument without a default that is not given",
@@ -140,7 +143,7 @@ SPEC_CODES: dict[str, str] = {
     "no-model": "a file without a model",
     "ambiguous-model": "several models and no choice among them",
     "no-input": "a layer before the first input",
-    "empty-model": "a model without layers",
+    "empty-model": "a model or block without layers",
     "bad-output": "an output that is not a layer's result",
     "bad-training": "a train block that does not fit the model",
 }

@@ -28,12 +28,23 @@ SECTIONS = {
 CASES = [(name, kind) for chapter in CHAPTERS.values() for name, kind in chapter.items()]
 KINDS = {
     Kind.COUNT: "a positive integer",
+    Kind.INTEGER: "an integer",
     Kind.NUMBER: "a number",
+    Kind.NUMBERS: "a number or a list of numbers",
     Kind.FLAG: "`yes` or `no`",
+    Kind.COUNTS: "a positive integer or a list of them",
     Kind.EXTENT: "an extent",
     Kind.PADDING: "a padding",
     Kind.INITIALIZER: "an initialiser",
 }
+
+
+UNWRITTEN = {
+    "class_weights": "1 each",
+    "ignore_index": "none",
+    "stride": "the window's size",
+}
+"""What a default that has no spelling of its own is called, by field."""
 
 
 def written(default: object) -> str:
@@ -50,7 +61,8 @@ def written(default: object) -> str:
 def signature(name: str, kind: Any) -> str:
     """How the layer is written; a default that cannot be written is an ellipsis."""
     given = [argument(field) for field in kind.FIELDS]
-    values = ["a", "b", "..."] if getattr(kind, "INPUTS", 1) is None else []
+    inputs = getattr(kind, "INPUTS", 1)
+    values = {1: [], 2: ["a", "b"], None: ["a", "b", "..."]}[inputs]
     return f"{name}({', '.join(values + given)})" if values or given else name
 
 
@@ -61,9 +73,15 @@ def argument(field: Field) -> str:
     return f"{field.name}={written(field.default) if plain else '…'}"
 
 
+def words(choices: tuple[str, ...]) -> str:
+    """`a`, `b` or `c`."""
+    *most, last = (f"`{word}`" for word in choices)
+    return f"{', '.join(most)} or {last}"
+
+
 def row(field: Field) -> str:
     """The field's line of the table of arguments, without its meaning's last words."""
-    kind = KINDS[field.kind]
+    kind = words(field.choices) if field.kind is Kind.WORD else KINDS[field.kind]
     if field.minimum is not None:
         kind += f", at least {written(field.minimum)}"
     if field.below is not None:
@@ -72,7 +90,7 @@ def row(field: Field) -> str:
     if field.required:
         default = "required"
     elif field.default is None:
-        default = "the window's size"
+        default = UNWRITTEN[field.name]
     elif field.default is AUTOMATIC:
         default = "`he` or `glorot`"
     return f"| `{field.name}` | {kind} | {default} | {field.doc.split(';')[0]}"

@@ -48,7 +48,7 @@ def test_compiled_gradients_are_the_slopes_of_the_float64_reference(
     model.compute_gradients(images, labels)
 
     def mean_loss(moved: dict[str, np.ndarray]) -> float:
-        return float(interpret(grad, feeds, moved)[grad.loss or ""].mean())
+        return float(interpret(grad, feeds, moved)[grad.losses[0]].mean())
 
     for name, array in weights.items():
         largest = float(abs(model.gradients[name]).max())

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnc.cli.options import (
-    model_options,
-    overrides,
-    spec_argument,
+    SpecChoice,
+    spec_options,
     target_option,
     verbose_option,
 )
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@spec_argument
+@spec_options
 @click.option(
     "-o",
     "--output",
@@ -30,14 +29,11 @@ if TYPE_CHECKING:
     default=Path(),
     help="Directory for the files; made where it is missing.  [default: the current one]",
 )
-@model_options
 @target_option
 @verbose_option
 def compile_command(
-    spec: str,
+    choice: SpecChoice,
     output: Path,
-    model: str | None,
-    parameters: tuple[str, ...],
     target: str | None,
     verbose: bool,
 ) -> None:
@@ -46,14 +42,14 @@ def compile_command(
     Leaves the extension, its Cython source and its type stubs, e.g. lenet.<abi>.so, lenet.pyx and
     lenet.pyi, and says how to import it. Nothing is compiled twice: see `cnnc cache`.
     """
-    from cnnc.compiler import Options, compile_spec
+    from cnnc.compiler import compile_spec
 
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     built = compile_spec(
-        Path(spec),
+        choice.spec,
         output=output,
-        options=Options(target=target, model=model, parameters=overrides(parameters)),
+        options=choice.options(target),
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,

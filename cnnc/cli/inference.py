@@ -12,10 +12,10 @@ import click
 
 from cnnc.cli.models import classes_of, find_dataset, find_weights, load_model, resolve_model
 from cnnc.cli.options import (
+    SpecChoice,
     data_option,
     format_option,
-    model_options,
-    spec_argument,
+    spec_options,
     target_option,
     threads_option,
 )
@@ -33,20 +33,17 @@ weights_option = click.option(
 
 
 @click.command()
-@spec_argument
+@spec_options
 @weights_option
 @data_option
 @threads_option
-@model_options
 @target_option
 @format_option
 def evaluate(
-    spec: str,
+    choice: SpecChoice,
     weights: Path | None,
     data: str | None,
     threads: int | None,
-    model: str | None,
-    parameters: tuple[str, ...],
     target: str | None,
     output_format: str,
 ) -> None:
@@ -54,12 +51,12 @@ def evaluate(
     from cnnc.runtime import evaluate as measure
     from cnnc.runtime import format_confusion
 
-    graph = resolve_model(spec, model, parameters)
+    graph = resolve_model(choice)
     if graph.training is None:
-        fail(f"{spec} has no train block, and so no loss to measure")
-    path = find_weights(spec, weights, graph)
+        fail(f"{choice.spec} has no train block, and so no loss to measure")
+    path = find_weights(choice.spec, weights, graph)
     dataset = find_dataset(data, graph)
-    net = load_model(spec, path, threads, target, model, parameters)
+    net = load_model(choice, path, threads, target)
     started = time.perf_counter()
     result = measure(net, dataset.test_images, dataset.test_labels)
     seconds = time.perf_counter() - started
@@ -90,7 +87,7 @@ def evaluate(
 
 
 @click.command()
-@spec_argument
+@spec_options
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @weights_option
 @click.option("--resize", is_flag=True, help="Stretch images to the size of the model's input.")
@@ -100,18 +97,15 @@ def evaluate(
     help=f"How many classes to show.  [default: {DEFAULT_TOP}]",
 )
 @threads_option
-@model_options
 @target_option
 @format_option
 def predict(
-    spec: str,
+    choice: SpecChoice,
     files: tuple[Path, ...],
     weights: Path | None,
     resize: bool,
     top: int | None,
     threads: int | None,
-    model: str | None,
-    parameters: tuple[str, ...],
     target: str | None,
     output_format: str,
 ) -> None:
@@ -122,11 +116,11 @@ def predict(
     """
     from cnnc.runtime import read_images
 
-    graph = resolve_model(spec, model, parameters)
+    graph = resolve_model(choice)
     if top is not None and classes_of(graph) is None:
         raise click.BadParameter(f"{graph.name} has no classes", param_hint="--top")
-    path = find_weights(spec, weights, graph)
-    net = load_model(spec, path, threads, target, model, parameters)
+    path = find_weights(choice.spec, weights, graph)
+    net = load_model(choice, path, threads, target)
     if len(net.input_shapes) != 1:
         fail(f"{net.name} has {len(net.input_shapes)} inputs; run it from Python")
     ((name, shape),) = net.input_shapes.items()

@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnc.cli.options import overrides
 from cnnc.cli.report import fail, show_compiling, show_stage, show_warnings
 
 if TYPE_CHECKING:
+    from cnnc.cli.options import SpecChoice
     from cnnc.compiler import Compiled
     from cnnc.diagnostics import Diagnostic
     from cnnc.ir.graph import Graph
     from cnnc.runtime import Dataset
 
 
-def resolve_model(spec: str, model: str | None, parameters: tuple[str, ...]) -> Graph:
+def resolve_model(choice: SpecChoice) -> Graph:
     """What a spec says, in milliseconds: whatever it shows to be wrong needs no compiled module."""
-    from cnnc.compiler import Options, lower
-    from cnnc.frontend.parser import read_source
+    from cnnc.compiler import lower, open_spec
 
-    options = Options(model=model, parameters=overrides(parameters))
-    forms = lower(read_source(spec), options)
+    forms = lower(*open_spec(choice.spec, choice.options()))
     graph: Graph = next(form for stage, form in forms if stage == "graph")
     return graph
 
@@ -34,14 +32,14 @@ def classes_of(graph: Graph) -> int | None:
     """How many classes the model tells apart; None for one that does not classify."""
     if graph.training is None:
         return None
-    return graph.training.losses[0].loss.classes(graph.node(graph.outputs[0].tensor).shape)
+    judged = graph.training.losses[0]
+    tensor = next(output.tensor for output in graph.outputs if output.name == judged.output)
+    return judged.loss.classes(graph.node(tensor).shape)
 
 
 def compile_model(
-    spec: str,
+    choice: SpecChoice,
     target: str | None,
-    model: str | None,
-    parameters: tuple[str, ...],
     *,
     verbose: bool = False,
     announce: bool = False,
@@ -49,16 +47,15 @@ def compile_model(
     """Check and compile for this machine; say so in a line if it took time or `announce`."""
     from cnnc.codegen.build import check_runs_here
     from cnnc.codegen.toolchain import host_target, named_target
-    from cnnc.compiler import Options, compile_spec
+    from cnnc.compiler import compile_spec
 
     if target is not None or os.environ.get("CNNC_TARGET"):
         check_runs_here(named_target(target) if target else host_target())
     started = time.perf_counter()
-    options = Options(target=target, model=model, parameters=overrides(parameters))
     warnings: list[Diagnostic] = []
     compiled = compile_spec(
-        Path(spec),
-        options=options,
+        choice.spec,
+        options=choice.options(target),
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,
@@ -67,7 +64,7 @@ def compile_model(
     origin = "taken from the cache" if compiled.cached else "compiled"
     seconds = time.perf_counter() - started
     if announce or not compiled.cached:
-        click.echo(f"{spec}: {compiled.name} is fine, {origin} in {seconds:.2f} s", err=True)
+        click.echo(f"{choice.spec}: {compiled.name} is fine, {origin} in {seconds:.2f} s", err=True)
     return compiled
 
 
@@ -86,16 +83,9 @@ def find_weights(spec: str, weights: Path | None, graph: Graph) -> Path:
     return path
 
 
-def load_model(
-    spec: str,
-    weights: Path,
-    threads: int | None,
-    target: str | None,
-    model: str | None,
-    parameters: tuple[str, ...],
-) -> Any:
+def load_model(choice: SpecChoice, weights: Path, threads: int | None, target: str | None) -> Any:
     """The model of a spec with trained weights."""
-    compiled = compile_model(spec, target, model, parameters)
+    compiled = compile_model(choice, target)
     try:
         net = compiled.load().Model.load(weights)
     except OSError as error:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from cnnc.compiler import Options
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 TARGETS = ("x86-64-v4", "x86-64-v3", "x86-64", "aarch64")
 """Those of cnnc.ir.target, spelt out here to keep `cnnc --help` quick; a test compares."""
 
+LIMITS = {"nodes": 1_000_000, "parameters": 1 << 40, "memory": 1 << 50, "depth": 64}
+"""Those of cnnc.frontend.limits that have an option, spelt out for the same reason."""
+
 FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 LARGEST = 2**53
 """Beyond it a float no longer tells whole numbers apart."""
-
-spec_argument = click.argument("spec", type=click.Path())
 
 target_option = click.option(
     "--target",
@@ -49,17 +56,114 @@ format_option = click.option(
 )
 
 
-def model_options(command: Command) -> Command:
-    """Add the options that choose a model of the file and set its parameters."""
-    choose = click.option("--model", metavar="NAME", help="Which model, where a file has several.")
-    set_parameters = click.option(
+@dataclass(frozen=True, slots=True)
+class SpecChoice:
+    """Which model to work on: what the arguments that every command shares say."""
+
+    spec: str
+    model: str | None
+    parameters: tuple[str, ...]
+    search: tuple[str, ...]
+    limits: dict[str, int]
+
+    def options(self, target: str | None = None) -> Options:
+        """The same for the compiler. A usage error for parameters that are not NAME=VALUE."""
+        from dataclasses import replace
+
+        from cnnc.compiler import Options
+        from cnnc.frontend import DEFAULT_LIMITS
+
+        limits = replace(DEFAULT_LIMITS, **self.limits)
+        return Options(target, self.model, overrides(self.parameters), self.search, limits)
+
+    def flags(self) -> str:
+        """The options as they are given to another command, with a space before each."""
+        words = [f"--set {text}" for text in self.parameters]
+        words += [f"--model {self.model}"] if self.model else []
+        words += [f"-I {directory}" for directory in self.search]
+        words += [f"--max-{name} {value}" for name, value in self.limits.items()]
+        return "".join(f" {word}" for word in words)
+
+
+class _Bytes(click.ParamType[int]):
+    """512MB, 16GB or a plain number of bytes."""
+
+    name = "size"
+    _UNITS: ClassVar[dict[str, int]] = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?b?)", str(value).lower())
+        if match is None or (match[2] and match[2] not in self._UNITS):
+            self.fail(f"{value!r} is not a size such as 512MB or 16GB", param, ctx)
+        size = int(float(match[1]) * self._UNITS[match[2]]) if len(match[1]) < 20 else 0
+        if not 1 <= size <= LIMITS["memory"]:
+            self.fail(f"{value!r} is not from 1 byte to 1000 TB", param, ctx)
+        return size
+
+
+_SPEC_OPTIONS = (
+    click.argument("spec", type=click.Path(), metavar="SPEC[:MODEL]"),
+    click.option("--model", metavar="NAME", help="Which model, where a file has several."),
+    click.option(
         "--set",
         "parameters",
         multiple=True,
         metavar="NAME=VALUE",
         help="Set a parameter of the model to a number, yes or no; may be repeated.",
-    )
-    return choose(set_parameters(command))
+    ),
+    click.option(
+        "-I",
+        "--include",
+        "search",
+        multiple=True,
+        metavar="DIRECTORY",
+        type=click.Path(),
+        help="Import from this directory, too; may be repeated.",
+    ),
+    click.option(
+        "--max-nodes",
+        type=click.IntRange(1, LIMITS["nodes"]),
+        help="Most layers of the model, blocks and repeats expanded.  [default: 10,000]",
+    ),
+    click.option(
+        "--max-parameters",
+        type=click.IntRange(1, LIMITS["parameters"]),
+        help="Most parameters of the model.  [default: 2,147,483,648]",
+    ),
+    click.option(
+        "--max-memory",
+        type=_Bytes(),
+        help="Most memory for the activations of a sample.  [default: 17.2GB]",
+    ),
+    click.option(
+        "--max-depth",
+        type=click.IntRange(1, LIMITS["depth"]),
+        help="Most blocks and repeats inside each other.  [default: 32]",
+    ),
+)
+
+
+def spec_options(command: Command) -> Command:
+    """Add the arguments that choose a model and set what it may be, as one `choice`."""
+
+    @functools.wraps(command)
+    def run(
+        spec: str,
+        model: str | None,
+        parameters: tuple[str, ...],
+        search: tuple[str, ...],
+        **rest: Any,
+    ) -> object:
+        given = {name: rest.pop(f"max_{name}") for name in LIMITS}
+        limits = {name: value for name, value in given.items() if value is not None}
+        return command(choice=SpecChoice(spec, model, parameters, search, limits), **rest)
+
+    decorated: Any = run
+    for option in reversed(_SPEC_OPTIONS):
+        decorated = option(decorated)
+    result: Command = decorated
+    return result
 
 
 def overrides(parameters: tuple[str, ...]) -> dict[str, float]:

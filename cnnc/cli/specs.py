@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.options import (
+    SpecChoice,
     format_option,
-    model_options,
-    overrides,
-    spec_argument,
+    spec_options,
     target_option,
     verbose_option,
 )
@@ -23,7 +22,6 @@ from cnnc.cli.report import count, fail, show_stage, show_table, show_warnings, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnnc.compiler import Options
     from cnnc.diagnostics import Diagnostic
     from cnnc.ir.graph import Graph
     from cnnc.summary import Layer, Summary
@@ -35,25 +33,20 @@ CHECKED_STAGE = "fused"
 
 
 @click.command()
-@spec_argument
-@model_options
+@spec_options
 @format_option
 @verbose_option
-def check(
-    spec: str, model: str | None, parameters: tuple[str, ...], output_format: str, verbose: bool
-) -> None:
+def check(choice: SpecChoice, output_format: str, verbose: bool) -> None:
     """Check a spec; say all that is wrong with it.
 
     Exit status 1 where something is. With --format json the diagnostics are a JSON array on
     standard output, empty for a spec without fault.
     """
-    from cnnc.compiler import Options
     from cnnc.diagnostics import CompileError, render_json
 
-    options = Options(model=model, parameters=overrides(parameters))
     warnings: list[Diagnostic] = []
     try:
-        graph = _graph_of(spec, options, CHECKED_STAGE, verbose, warnings.append)
+        graph = _graph_of(choice, CHECKED_STAGE, verbose, warnings.append)
     except CompileError as error:
         if output_format != "json":
             raise
@@ -66,24 +59,21 @@ def check(
     from cnnc.summary import summarize
 
     costs = summarize(graph)
-    click.echo(f"{spec}: {graph.name} is fine: {costs.parameters:,} parameters")
+    click.echo(f"{choice.spec}: {graph.name} is fine: {costs.parameters:,} parameters")
 
 
 @click.command()
-@spec_argument
-@model_options
+@spec_options
 @format_option
-def summary(spec: str, model: str | None, parameters: tuple[str, ...], output_format: str) -> None:
+def summary(choice: SpecChoice, output_format: str) -> None:
     """Show what each layer costs, and what it would cost as a dense one.
 
     Per layer and sample: output shape, parameters, multiply-adds, memory of its output, receptive
     field, and the parameters of a dense layer from the same input to the same output.
     """
-    from cnnc.compiler import Options
     from cnnc.summary import summarize
 
-    options = Options(model=model, parameters=overrides(parameters))
-    costs = summarize(_graph_of(spec, options, "graph"))
+    costs = summarize(_graph_of(choice, "graph"))
     if output_format == "json":
         click.echo(json.dumps(_as_json(costs), indent=2))
         return
@@ -99,15 +89,12 @@ def summary(spec: str, model: str | None, parameters: tuple[str, ...], output_fo
 
 @click.command()
 @click.argument("stage", type=click.Choice(STAGES), metavar="STAGE")
-@spec_argument
-@model_options
+@spec_options
 @target_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 def emit(
     stage: str,
-    spec: str,
-    model: str | None,
-    parameters: tuple[str, ...],
+    choice: SpecChoice,
     target: str | None,
     output: Path | None,
 ) -> None:
@@ -118,12 +105,11 @@ def emit(
     graph    layers, shapes, parameters    program  loops, buffers, memory
     grad     with the backward direction   pyx      the generated Cython
     """
-    from cnnc.compiler import Options
     from cnnc.compiler import emit as emit_stage
-    from cnnc.frontend.parser import read_source
+    from cnnc.compiler import open_spec
 
-    options = Options(target=target, model=model, parameters=overrides(parameters))
-    text = emit_stage(read_source(spec), stage, options).rstrip("\n") + "\n"
+    source, options = open_spec(choice.spec, choice.options(target))
+    text = emit_stage(source, stage, options).rstrip("\n") + "\n"
     if output is None:
         click.echo(text, nl=False)
         return
@@ -136,19 +122,17 @@ def emit(
 
 
 def _graph_of(
-    spec: str,
-    options: Options,
+    choice: SpecChoice,
     last: str,
     verbose: bool = False,
     warn: Callable[[Diagnostic], None] | None = None,
 ) -> Graph:
     """The resolved graph, after every stage up to `last` has found the spec good."""
-    from cnnc.compiler import lower
-    from cnnc.frontend.parser import read_source
+    from cnnc.compiler import lower, open_spec
 
     graph: Any = None
     started = time.perf_counter()
-    for stage, form in lower(read_source(spec), options, warn):
+    for stage, form in lower(*open_spec(choice.spec, choice.options()), warn):
         if verbose:
             now = time.perf_counter()
             show_stage(stage, now - started)

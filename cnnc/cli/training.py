@@ -9,9 +9,9 @@ import click
 
 from cnnc.cli.models import compile_model, find_dataset, resolve_model
 from cnnc.cli.options import (
+    SpecChoice,
     data_option,
-    model_options,
-    spec_argument,
+    spec_options,
     target_option,
     threads_option,
     verbose_option,
@@ -23,7 +23,7 @@ COUNT = click.IntRange(1, 2**24 - 1)
 
 
 @click.command()
-@spec_argument
+@spec_options
 @click.option("--epochs", type=COUNT, help="Passes over the data.  [default: the spec's]")
 @click.option("--batch", type=COUNT, help="Samples a step.  [default: the spec's]")
 @click.option("--lr", type=click.FloatRange(0), help="Learning rate.  [default: the spec's]")
@@ -38,11 +38,10 @@ COUNT = click.IntRange(1, 2**24 - 1)
     type=click.Path(path_type=Path),
     help="File for the weights.  [default: NAME.safetensors]",
 )
-@model_options
 @target_option
 @verbose_option
 def train(
-    spec: str,
+    choice: SpecChoice,
     epochs: int | None,
     batch: int | None,
     lr: float | None,
@@ -50,8 +49,6 @@ def train(
     threads: int | None,
     data: str | None,
     output: Path | None,
-    model: str | None,
-    parameters: tuple[str, ...],
     target: str | None,
     verbose: bool,
 ) -> None:
@@ -63,14 +60,14 @@ def train(
 
     if lr is not None and not math.isfinite(lr):
         raise click.BadParameter(f"{lr} is no learning rate", param_hint="--lr")
-    graph = resolve_model(spec, model, parameters)
+    graph = resolve_model(choice)
     if graph.training is None:
-        fail(f"{spec} has no train block, so {graph.name} cannot be trained")
+        fail(f"{choice.spec} has no train block, so {graph.name} cannot be trained")
     dataset = find_dataset(data, graph)
     output = output or Path(f"{graph.name}.safetensors")
     _check_writable(output)
     seed = graph.training.seed if seed is None else seed
-    compiled = compile_model(spec, target, model, parameters, verbose=verbose, announce=True)
+    compiled = compile_model(choice, target, verbose=verbose, announce=True)
     module = compiled.load()
     net = module.Model(seed=seed, threads=threads)
     if lr is not None:
@@ -86,7 +83,7 @@ def train(
     net.save(output)
     if history and history[-1].test_accuracy is not None:
         click.echo(f"test accuracy: {100 * history[-1].test_accuracy:.2f} %")
-    _show_use(spec, compiled.name, output, parameters, model)
+    _show_use(choice, compiled.name, output)
 
 
 def _check_writable(path: Path) -> None:
@@ -102,14 +99,12 @@ def _check_writable(path: Path) -> None:
         fail(f"cannot write {path}: {error.strerror}")
 
 
-def _show_use(
-    spec: str, name: str, output: Path, parameters: tuple[str, ...], model: str | None
-) -> None:
+def _show_use(choice: SpecChoice, name: str, output: Path) -> None:
     """Say where the weights are and what to do with them."""
-    options = "".join(f" --set {p}" for p in parameters) + (f" --model {model}" if model else "")
+    options = choice.flags()
     path = shown_path(output)
     click.echo(f"weights: {path}\n")
-    click.echo(f"  cnnc evaluate {spec} --weights {path}{options}")
-    click.echo(f"  cnnc predict {spec} --weights {path}{options} IMAGE")
-    click.echo(f"  cnnc compile {spec}{options}, then in Python:")
+    click.echo(f"  cnnc evaluate {choice.spec} --weights {path}{options}")
+    click.echo(f"  cnnc predict {choice.spec} --weights {path}{options} IMAGE")
+    click.echo(f"  cnnc compile {choice.spec}{options}, then in Python:")
     click.echo(f'    import {name}; net = {name}.Model.load("{path}")')

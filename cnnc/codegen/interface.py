@@ -2,35 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from cnnc.ir.program import Load, Program
+from cnnc.ir.program import Judge, Load, Program
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeText:
+    """A loss as the Model class places it; `weights` and `ignore` are None where it has none."""
+
+    judge: Judge
+    shape: tuple[int, ...]
+
+    @property
+    def labels(self) -> bool:
+        """Whether the target is labels, not numbers."""
+        return self.judge.classes is not None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether what a sample counts depends on its labels."""
+        return self.judge.loss.label_weights() is not None
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """What each class counts."""
+        counted = self.judge.loss.label_weights()
+        return counted.weights if counted else None
+
+    @property
+    def ignore(self) -> int | None:
+        """The label that counts nothing."""
+        counted = self.judge.loss.label_weights()
+        return counted.ignore if counted else None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.judge, name)
 
 
 def interface(program: Program) -> dict[str, Any]:
     """The values that templates/model.pyx.j2 and module.pyi.j2 place."""
     inputs = program.infer.loads
-    training = program.training
     names = [load.name for load in inputs]
+    targets = [judge.target for judge in program.judges]
     return {
         "input_names": names,
+        "target_names": targets,
+        "arguments": ", ".join([*names, *targets]),
+        "judges": [JudgeText(judge, _shape(program, judge)) for judge in program.judges],
+        "loss_words": _loss_words(program),
+        "draws": _draws(program),
         "pinned_names": [f"{name}_pinned" for name in names],
         "input_shapes": {load.name: load.shape for load in inputs},
         "input_dtypes": {load.name: load.dtype for load in inputs},
         "dtypes": {load.name: tuple(kind for kind, _ in load.kernels) for load in inputs},
         "output_shapes": {result.name: result.shape for result in program.results},
-        "classes": training.losses[0].loss.classes(program.results[0].shape) if training else None,
+        "classes": program.judges[0].classes if _classifies(program) else None,
         "training": _settings(program),
-        "num_parameters": sum(prod(slot.shape) for slot in program.slots),
+        "num_parameters": sum(prod(slot.shape) for slot in program.slots if slot.trained),
         "loads": loads(program),
         "inits": _inits(program),
     }
 
 
+def _draws(program: Program) -> bool:
+    """Whether a training step needs random words."""
+    return program.train is not None and any(x.dtype == "random" for x in program.train.loads)
+
+
+def _classifies(program: Program) -> bool:
+    """Whether the model has one output, of logits."""
+    return len(program.results) == 1 and len(program.judges) == 1
+
+
+def _loss_words(program: Program) -> str:
+    """What `loss` gives, in words."""
+    names = [judge.loss.NAME for judge in program.judges]
+    return f"mean {names[0]}" if len(names) == 1 else f"weighted sum of the mean {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def _shape(program: Program, judge: Judge) -> tuple[int, ...]:
+    """The target's shape, without the batch axis."""
+    return next(load.shape for load in loads(program) if load.name == judge.target)
+
+
 def loads(program: Program) -> tuple[Load, ...]:
-    """Every array that the caller may pass, the target last."""
-    return tuple(load for load in program.schedules()[-1].loads if load.dtype != "weight")
+    """Every array that the caller may pass: the inputs, then the targets."""
+    inputs = program.infer.loads
+    if program.train is None:
+        return inputs
+    known = {load.name: load for load in program.train.loads}
+    return (*inputs, *(known[judge.target] for judge in program.judges))
 
 
 def _settings(program: Program) -> dict[str, Any] | None:
@@ -39,7 +107,7 @@ def _settings(program: Program) -> dict[str, Any] | None:
         return None
     return {
         "data": training.data,
-        "loss": training.losses[0].loss.NAME,
+        "loss": " + ".join(judge.loss.NAME for judge in program.judges),
         "optimizer": training.optimizer.NAME,
         "batch": training.batch,
         "epochs": training.epochs,
@@ -48,8 +116,8 @@ def _settings(program: Program) -> dict[str, Any] | None:
     }
 
 
-def _inits(program: Program) -> tuple[tuple[str, str, int, str, str], ...]:
-    """(name, shape, offset, half-width of the distribution, constant) of each parameter."""
+def _inits(program: Program) -> tuple[tuple[str, str, int, str, str, bool], ...]:
+    """(name, shape, offset, half-width of the distribution, constant, trained) by parameter."""
     return tuple(
         (
             slot.name,
@@ -57,6 +125,7 @@ def _inits(program: Program) -> tuple[tuple[str, str, int, str, str], ...]:
             slot.offset,
             repr(slot.initializer.limit(slot.fan_in, slot.fan_out)),
             repr(slot.initializer.value()),
+            slot.trained,
         )
         for slot in program.slots
     )

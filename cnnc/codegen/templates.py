@@ -54,6 +54,11 @@ def macro(stem: str, name: str) -> Callable[..., str]:
     return found
 
 
+def has_macro(stem: str, name: str) -> bool:
+    """Whether templates/<stem>.pyx.j2 has a macro of that name."""
+    return hasattr(template(f"{stem}.pyx.j2").module, name)
+
+
 @cache
 def _environment() -> Environment:
     directory = resource("templates")

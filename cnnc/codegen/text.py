@@ -5,6 +5,7 @@ Each takes ready values and gives text or coordinates; none knows a graph or an 
 
 from __future__ import annotations
 
+import re
 import struct
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -49,12 +50,27 @@ def fold(line: str, width: int) -> str:
         return line
     indent = " " * (len(line) - len(line.lstrip()))
     call = _outer_call(line)
-    if call is not None:
+    if call is not None and len(call[0]) < width:
         head, arguments = call
-        inner = "".join(f"{indent}    {argument},\n" for argument in arguments)
+        inner = "".join(f"{fold(f'{indent}    {each}', width)},\n" for each in arguments)
         return f"{head}(\n{inner}{indent})"
-    target, _, value = line.partition(" = ")
-    return f"{target} = (\n{indent}    {value}\n{indent})" if value else line
+    assignment = re.match(r"(.*? \+?= )(.*)", line)
+    if assignment is None:
+        return line
+    value = assignment[2]
+    parts = [value] if len(f"{indent}    {value}") <= width else _terms(value)
+    inner = "".join(f"{fold(f'{indent}    {part}', width)}\n" for part in parts)
+    return f"{assignment[1]}(\n{inner}{indent})"
+
+
+def _terms(value: str) -> list[str]:
+    """An expression cut before each operator that stands in no parentheses."""
+    depth, cuts = 0, [0]
+    for place, character in enumerate(value):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        if depth == 0 and value[place : place + 3] in (" * ", " + ", " - ", " / "):
+            cuts.append(place + 1)
+    return [value[a:b].strip() for a, b in pairwise([*cuts, len(value)])]
 
 
 def _outer_call(line: str) -> tuple[str, list[str]] | None:

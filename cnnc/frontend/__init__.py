@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from cnnc.frontend.files import read_source, split_model
 from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
-from cnnc.frontend.parser import parse, read_source
+from cnnc.frontend.parser import parse
 from cnnc.frontend.printer import format_spec
 from cnnc.frontend.resolver import resolve
 from cnnc.frontend.spec import Spec
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Spec", "format_spec", "parse", "read_source", "resolve"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "Spec",
+    "format_spec",
+    "parse",
+    "read_source",
+    "resolve",
+    "split_model",
+]

@@ -6,11 +6,12 @@ is the op's `bind`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
+from cnnc.frontend.conversion import OutOfRangeError, WrongKindError, describe, read
 from cnnc.frontend.evaluator import Evaluator, Value, show
 from cnnc.frontend.names import suggest
 from cnnc.frontend.report import RefusedError, Report
@@ -27,14 +28,6 @@ class Bound:
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class _WrongKindError(Exception):
-    """The value is not of the field's kind."""
-
-
-class _OutOfRangeError(Exception):
-    """The value is of the right kind, but not in the field's range; carries the range in words."""
-
-
 class Binder:
     """Binds arguments, reporting everything that is wrong with them."""
 
@@ -43,9 +36,18 @@ class Binder:
         self._report = report
 
     def bind(
-        self, owner: str, fields: Sequence[Field], given: Sequence[s.Argument], place: Span
+        self,
+        owner: str,
+        fields: Sequence[Field],
+        given: Sequence[s.Argument],
+        place: Span,
+        convert: Callable[[str, Field, s.Expression], object] | None = None,
     ) -> Bound:
-        """The values of all fields. Raises RefusedError where one cannot be had."""
+        """The values of all fields. Raises RefusedError where one cannot be had.
+
+        `convert` works out one value, and raises RefusedError too.
+        """
+        convert = convert or self.convert
         bound = Bound({f.name: f.default for f in fields if not f.required})
         failed = unmatched = False
         for target, argument in self._match(owner, fields, given):
@@ -55,7 +57,7 @@ class Binder:
             bound.spans[target.name] = argument.value.span
             bound.notes[target.name] = self.evaluator.notes(argument.value)
             try:
-                bound.values[target.name] = self.convert(owner, target, argument.value)
+                bound.values[target.name] = convert(owner, target, argument.value)
             except RefusedError:
                 failed = True
         for missing in (f for f in fields if f.required and f.name not in bound.spans):
@@ -119,27 +121,30 @@ class Binder:
         value = self.evaluator.value(expression)
         if target.kind is Kind.INITIALIZER:
             return self._initializer(value, expression)
+        help = None
         try:
-            return _convert(target, value)
-        except _WrongKindError:
-            for word in _unknown_words(value):
-                raise self._undefined(target, word) from None
-            code, wanted = "bad-type", target.kind.value
+            return read(target, value)
+        except WrongKindError:
+            if target.kind is Kind.PADDING and isinstance(value, s.Word):
+                raise self._no_padding(value) from None
+            self.evaluator.refuse_unknown(value)
+            code, wanted = "bad-type", describe(target)
             if target.kind is Kind.COUNT and target.minimum == 0:
                 wanted = "an integer"
-        except _OutOfRangeError as error:
+        except OutOfRangeError as error:
             code, wanted = "bad-value", str(error)
+            if isinstance(value, s.Word):
+                help = suggest(value.text, (*target.choices, *self.evaluator.settings))
         self._report.error(
             code,
             f"{owner}'s {target.name} must be {wanted}, got {show(value)}",
             expression.span,
             notes=self.evaluator.notes(expression),
+            help=help,
         )
         raise RefusedError
 
-    def _undefined(self, target: Field, word: s.Word) -> RefusedError:
-        if target.kind is not Kind.PADDING:
-            return self.evaluator.undefined(word)
+    def _no_padding(self, word: s.Word) -> RefusedError:
         help = suggest(word.text, ("same", "valid", *self.evaluator.settings), "paddings")
         message = f"no padding or parameter is called {word.text}"
         return self._report.refuse("undefined-name", message, word.span, help=help)
@@ -159,15 +164,18 @@ class Binder:
         try:
             return kind.bind(bound.values)
         except OpError as error:
-            self.blame(error, bound, expression.span)
+            blame(self._report, error, bound, expression.span)
             raise RefusedError from None
 
-    def blame(self, error: OpError, bound: Bound, place: Span, notes: Sequence[str] = ()) -> None:
-        """Report an op's refusal, at the argument that it names or else at `place`."""
-        name = error.argument or ""
-        span = bound.spans.get(name, place)
-        remarks = (*error.notes, *bound.notes.get(name, ()), *notes)
-        self._report.error(error.code, error.message, span, notes=remarks, help=error.help)
+
+def blame(
+    report: Report, error: OpError, bound: Bound, place: Span, notes: Sequence[str] = ()
+) -> None:
+    """Report an op's refusal, at the argument that it names or else at `place`."""
+    name = error.argument or ""
+    span = bound.spans.get(name, place)
+    remarks = (*error.notes, *bound.notes.get(name, ()), *notes)
+    report.error(error.code, error.message, span, notes=remarks, help=error.help)
 
 
 def as_call(value: Value | s.Expression) -> tuple[s.Identifier, tuple[s.Argument, ...]] | None:
@@ -179,85 +187,3 @@ def as_call(value: Value | s.Expression) -> tuple[s.Identifier, tuple[s.Argument
             return value.name, value.arguments
         case _:
             return None
-
-
-def _unknown_words(value: Value) -> list[s.Word]:
-    """The words in a value that can only be misspelt parameters."""
-    items = value if isinstance(value, tuple | list) else (value,)
-    return [item for item in items if isinstance(item, s.Word)]
-
-
-def _convert(target: Field, value: Value) -> object:
-    match target.kind:
-        case Kind.COUNT:
-            least = 1 if target.minimum is None else int(target.minimum)
-            return _in_range(_integer(value), least, target.below)
-        case Kind.NUMBER:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise _WrongKindError
-            return float(_in_range(value, target.minimum, target.below))
-        case Kind.FLAG:
-            if not isinstance(value, bool):
-                raise _WrongKindError
-            return value
-        case Kind.EXTENT:
-            return _extent(target, value)
-        case Kind.PADDING:
-            return _padding(value)
-        case _:
-            raise _WrongKindError
-
-
-def _integer(value: Value) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 2**63:
-        raise _WrongKindError
-    if value != int(value):
-        raise _WrongKindError
-    return int(value)
-
-
-def _in_range(value: float, minimum: float | None, below: float | None) -> float:
-    if (minimum is not None and value < minimum) or (below is not None and value >= below):
-        bounds = (
-            "" if minimum is None else f"at least {show(minimum)}",
-            "" if below is None else f"below {show(below)}",
-        )
-        raise _OutOfRangeError(" and ".join(filter(None, bounds)))
-    return value
-
-
-def _extent(target: Field, value: Value) -> int | tuple[int, ...]:
-    least = 1 if target.minimum is None else int(target.minimum)
-    if isinstance(value, s.Extent | list):
-        items = value.sizes if isinstance(value, s.Extent) else value
-        sizes = tuple(_integer(item) for item in items)
-        for size in sizes:
-            _in_range(size, least, target.below)
-        return sizes
-    size = _integer(value)
-    _in_range(size, least, target.below)
-    return size
-
-
-def _padding(value: Value) -> object:
-    match value:
-        case s.Word(text="same" | "valid"):
-            return value.text
-        case s.Extent():
-            return list(value.sizes)
-        case list():
-            return [_sides(item) for item in value]
-        case _:
-            return _sides(value)
-
-
-def _sides(value: Value) -> int | tuple[int, int]:
-    if isinstance(value, tuple):
-        if len(value) != 2:
-            raise _WrongKindError
-        before, after = (_integer(item) for item in value)
-        _in_range(min(before, after), 0, None)
-        return before, after
-    side = _integer(value)
-    _in_range(side, 0, None)
-    return side

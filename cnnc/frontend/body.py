@@ -1,106 +1,97 @@
-"""Body: a model's statements -> its network, following the current value and the named ones."""
+"""Body: the statements of a model, its blocks and repeats -> its network and outputs.
+
+Walks the statements once, in order. What a chain makes is chains.py's.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
 
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
-from cnnc.frontend.arguments import Binder, Bound, as_call
+from cnnc.frontend.chains import Chains
+from cnnc.frontend.evaluator import Setting
 from cnnc.frontend.limits import Limits
-from cnnc.frontend.names import check_name, suggest, suggest_layer
-from cnnc.frontend.network import Network, Operand, Tensor
-from cnnc.frontend.report import RefusedError, Report
+from cnnc.frontend.names import check_name, suggest
+from cnnc.frontend.network import Network, Tensor
+from cnnc.frontend.report import Frame, RefusedError, Report, on_line
+from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
+from cnnc.frontend.walk import chains
 from cnnc.ir.graph import Node, Parameter
-from cnnc.ops import OPS
 from cnnc.ops.op import Field, Kind
 
 DTYPES = ("float32", "uint8")
 _DIM = Field("size", Kind.COUNT, "extent of an axis")
+_TIMES = Field("count", Kind.COUNT, "how often", minimum=0)
+_FIRST = Field("first", Kind.INTEGER, "what the counter starts from")
+_LAST = Field("last", Kind.INTEGER, "what the counter ends with")
 
 
 Outputs = list[tuple[str, Tensor | None]]
 """Outputs by name; a tensor is None where a layer before it failed."""
 
 
-@dataclass(slots=True)
-class _Value:
-    """A named value or the current one; `tensor` is None where the layer that makes it failed."""
-
-    tensor: Tensor | None
-    name: str
-    span: Span
-    used: bool = False
-
-
 class Body:
-    """Walks the statements once, in order."""
+    """Expands one model."""
 
-    def __init__(self, binder: Binder, report: Report, limits: Limits) -> None:
-        self._binder = binder
+    def __init__(self, report: Report, limits: Limits) -> None:
         self._report = report
         self._limits = limits
-        self._network = Network(binder, report, limits)
-        self._values: dict[str, _Value] = {}
-        self._inputs: list[_Value] = []
-        self._current: _Value | None = None
-        self._outputs: dict[str, _Value] = {}
+        self._budget = Budget(report, limits)
+        self._network = Network(report, limits)
+        self._inputs: list[Value] = []
+        self._bound: list[Value] = []
+        self._outputs: dict[str, Value] = {}
         self._wants_outputs = False
+        self.chains = Chains(report, limits, self._network, self._budget, self._expand)
 
-    def resolve(self, model: s.ModelDefinition) -> Outputs:
+    def resolve(self, model: s.ModelDefinition, scope: Scope) -> Outputs:
         """The model's outputs."""
-        self._collect_labels(model)
-        for statement in model.body:
-            match statement:
-                case s.InputStatement():
-                    self._input(statement)
-                case s.OutputStatement():
-                    self._output(statement)
-                case s.ChainStatement():
-                    self._chain_statement(statement)
-        if not any(isinstance(statement, s.ChainStatement) for statement in model.body):
+        self._expand(model.body, scope)
+        if not any(True for _ in chains(model.body)):
             message = f"model {model.name} has no layers"
             self._report.error("empty-model", message, model.name.span)
-        elif not self._wants_outputs and self._current is not None:
-            self._name_output(self._current, self._current.name, self._current.span)
-        self._check_unused()
+        elif not self._wants_outputs and scope.current is not None:
+            self._name_output(scope.current, scope.current.name, scope.current.span)
+        for value in self._inputs:
+            if not value.used:
+                message = f"the input {value.name} is never used"
+                self._report.error("unused-input", message, value.span)
         return [(name, value.tensor) for name, value in self._outputs.items()]
 
     def live(self, outputs: Outputs) -> tuple[tuple[Node, ...], tuple[Parameter, ...]]:
         """The nodes and parameters that the outputs need; reports what they do not need."""
-        unused = [value for value in self._values.values() if not value.used]
-        for value in unused:
-            message = f"the value {value.name} is never used"
-            self._report.warning("unused-name", message, value.span)
-        idle = {value.tensor.node for value in unused if value.tensor}
+        used = {value.span for value in self._bound if value.used}
+        for value in self._bound:
+            if value.span not in used:
+                used.add(value.span)
+                message = f"the value {value.name} is never used"
+                self._report.warning("unused-name", message, value.span)
+        idle = {value.tensor.node for value in self._bound if value.tensor}
         needed = [tensor.node for _, tensor in outputs if tensor is not None]
         return self._network.live(needed, idle)
 
-    def _collect_labels(self, model: s.ModelDefinition) -> None:
-        """Claim the names of inputs and labels, which automatic names must not meet."""
-        names: list[tuple[s.Identifier, str]] = []
-        for statement in model.body:
-            if isinstance(statement, s.InputStatement):
-                names.append((statement.name, "input"))
-            elif isinstance(statement, s.ChainStatement):
-                labels = (link.label for link in statement.chain.links)
-                names.extend((label, "layer") for label in labels if label is not None)
-        for name, what in names:
-            check_name(name, what, self._report, self._limits)
-            if (first := self._network.names.setdefault(name.text, name.span)) is not name.span:
-                self._duplicate(name, first)
+    def _expand(self, statements: tuple[s.Statement, ...], scope: Scope) -> None:
+        for statement in statements:
+            self._budget.step(statement.span)
+            match statement:
+                case s.InputStatement():
+                    self._input(statement, scope)
+                case s.OutputStatement():
+                    self._output(statement, scope)
+                case s.LetStatement():
+                    self._let(statement, scope)
+                case s.ChainStatement():
+                    self._chain(statement, scope)
+                case s.RepeatStatement():
+                    self._repeat(statement, scope)
 
-    def _duplicate(self, name: s.Identifier, first: Span) -> None:
-        note = f"it is first given on line {first.line}"
-        message = f"the name {name} is given twice"
-        self._report.error("duplicate-name", message, name.span, notes=(note,))
+    # inputs and outputs
 
-    # statements
-
-    def _input(self, statement: s.InputStatement) -> None:
+    def _input(self, statement: s.InputStatement, scope: Scope) -> None:
         tensor: Tensor | None = None
         dtype = statement.dtype
+        check_name(statement.name, "input", self._report, self._limits)
         if dtype.text not in DTYPES:
             help = suggest(dtype.text, DTYPES, "types")
             message = f"an input's type is {' or '.join(DTYPES)}, got {dtype}"
@@ -109,33 +100,34 @@ class Body:
             message = f"an input has at most {self._limits.rank} axes, got {len(statement.dims)}"
             self._report.error("too-large", message, statement.span)
         else:
-            sizes = [self._size(statement.name, dim) for dim in statement.dims]
-            try:
+            sizes = [self._integer(statement.name.text, _DIM, dim, scope) for dim in statement.dims]
+            with suppress(RefusedError):
                 if None not in sizes:
                     shape = tuple(size for size in sizes if size is not None)
                     tensor = self._network.add_input(statement, shape)
-            except RefusedError:
-                pass
         name = statement.name.text
-        self._current = _Value(tensor, name, statement.span)
-        self._inputs.append(self._current)
-        if name in self._values:
+        scope.current = Value(tensor, name, statement.span)
+        scope.naming.claim(name, statement.name.span, self._report)
+        self._inputs.append(scope.current)
+        if name in scope.values:
             # the duplicate is reported; that one of them is not used only follows from it
-            self._values[name].used = self._current.used = True
+            scope.values[name].used = scope.current.used = True
         else:
-            self._values[name] = self._current
+            scope.values[name] = scope.current
 
-    def _size(self, name: s.Identifier, dim: s.Expression) -> int | None:
+    def _integer(
+        self, owner: str, field: Field, expression: s.Expression, scope: Scope
+    ) -> int | None:
         try:
-            size = self._binder.convert(name.text, _DIM, dim)
+            value = scope.binder.convert(owner, field, expression)
         except RefusedError:
             return None
-        return size if isinstance(size, int) else None
+        return value if isinstance(value, int) else None
 
-    def _output(self, statement: s.OutputStatement) -> None:
+    def _output(self, statement: s.OutputStatement, scope: Scope) -> None:
         self._wants_outputs = True
         for name in statement.names:
-            value = self._lookup(name.text, name.span)
+            value = self.chains.lookup(name, scope)
             if value is None:
                 continue
             if name.text in self._outputs:
@@ -144,177 +136,98 @@ class Body:
                 continue
             self._name_output(value, name.text, name.span)
 
-    def _name_output(self, value: _Value, name: str, span: Span) -> None:
+    def _name_output(self, value: Value, name: str, span: Span) -> None:
         value.used = True
         if value.tensor is not None and value.tensor in [v.tensor for v in self._inputs]:
             message = f"the output {name} is an input, not the result of a layer"
             self._report.error("bad-output", message, span)
         self._outputs[name] = value
 
-    def _chain_statement(self, statement: s.ChainStatement) -> None:
-        result = self._chain(statement.chain)
-        binding = statement.binding
-        if binding is None:
-            self._current = result
+    # names
+
+    def _let(self, statement: s.LetStatement, scope: Scope) -> None:
+        value = None
+        with suppress(RefusedError):
+            value = scope.evaluator.constant(statement.value)
+        self._set(statement.name, value, scope)
+
+    def _set(self, name: s.Identifier, value: object, scope: Scope) -> None:
+        """Give a name to a number, word or extent."""
+        check_name(name, "parameter", self._report, self._limits)
+        if self._free(name, scope):
+            scope.settings[name.text] = Setting(value, name.span)  # type: ignore[arg-type]
+
+    def _free(self, name: s.Identifier, scope: Scope) -> bool:
+        """Whether a name is not taken; it is an error where it is."""
+        if name.text not in scope.values and name.text not in scope.settings:
+            return True
+        first = scope.place(name.text)
+        notes = (f"it is first given {on_line(first, name.span.source)}",) if first else ()
+        message = f"the name {name} is given twice"
+        self._report.error("duplicate-name", message, name.span, notes=notes)
+        return False
+
+    def _chain(self, statement: s.ChainStatement, scope: Scope) -> None:
+        results = self.chains.run(statement, scope)
+        if not statement.names:
+            (scope.current,) = results
             return
-        check_name(binding, "value", self._report, self._limits)
-        if binding.text in self._values:
-            self._duplicate(binding, self._values[binding.text].span)
+        for name, result in zip(statement.names, results, strict=True):
+            check_name(name, "value", self._report, self._limits)
+            if name.text in scope.library.blocks:
+                message = f"a value cannot be called {name}: it is the name of a block"
+                self._report.error("bad-name", message, name.span, help="choose another name")
+            if self._free(name, scope):
+                value = Value(result.tensor, name.text, name.span)
+                scope.values[name.text] = value
+                self._bound.append(value)
+
+    # repeats
+
+    def _repeat(self, statement: s.RepeatStatement, scope: Scope) -> None:
+        depth = self._budget.deepen(scope.depth, statement.span)
+        naming, label = scope.naming, ""
+        if statement.label is not None:
+            label = self.chains.label(statement.label, scope)
+            naming = Naming(f"{scope.naming.prefix}{label}.")
+        passes = self._passes(statement, scope)
+        if passes is None:
+            # what follows must not blame the value before the repeat
+            scope.current = Value(None, "", statement.span)
             return
-        self._values[binding.text] = _Value(result.tensor, binding.text, binding.span)
-
-    def _lookup(self, name: str, span: Span) -> _Value | None:
-        """The value of a name, None after reporting that there is none."""
-        value = self._values.get(name)
-        if value is None:
-            help = suggest(name, self._values, "values")
-            if name in self._network.names:
-                help = f"{name} names a layer; name its value with name = ..."
-            self._report.error("undefined-name", f"no value is called {name}", span, help=help)
-        else:
-            value.used = True
-        return value
-
-    def _check_unused(self) -> None:
-        for value in self._inputs:
-            if not value.used:
-                message = f"the input {value.name} is never used"
-                self._report.error("unused-input", message, value.span)
-
-    # chains
-
-    def _chain(self, chain: s.Chain) -> _Value:
-        first = chain.links[0]
-        current = self._current
-        links = chain.links
-        if first.arguments is None and first.name.text in self._values:
-            current = self._lookup(first.name.text, first.name.span)
-            links = links[1:]
-            if first.label is not None:
-                message = f"a label names a layer, and {first.name} is a value"
-                self._report.error("misplaced-value", message, first.label.span)
-        for link in links:
-            current = self._link(link, current, starts=link is first)
-        # a chain has a link, and a link gives a value
-        return current if current is not None else _Value(None, "", chain.span)
-
-    def _link(self, link: s.Link, current: _Value | None, *, starts: bool) -> _Value:
-        """The value after a link; poisoned where the link or what it reads is in error."""
-        name = link.label.text if link.label else ""
-        tensor: Tensor | None = None
-        try:
-            tensor = self._layer(link, current, starts)
-            name = tensor.node
-        except RefusedError:
-            pass
-        return _Value(tensor, name, link.span)
-
-    def _layer(self, link: s.Link, current: _Value | None, starts: bool) -> Tensor:
-        op = OPS.get(link.name.text)
-        if op is None:
-            if current is not None:
-                current.used = True
-            raise self._no_layer(link)
-        arguments = link.arguments or ()
-        operands: list[Operand | None]
-        if op.INPUTS == 1:
-            operands = [self._read_current(link, current)]
-            self._refuse_values(link, op)
-        else:
-            operands, arguments = self._join(link, op, starts)
-        try:
-            bound = self._binder.bind(link.name.text, op.FIELDS, arguments, link.call_span)
-        except RefusedError:
-            self._network.name_layer(link)
-            raise
-        return self._apply(link, op, bound, operands)
-
-    def _refuse_values(self, link: s.Link, op: type[Any]) -> None:
-        """Refuse `relu(x)`: the one input of a layer is what stands before it in the chain."""
-        for argument in link.arguments or ():
-            called = as_call(argument.value)
-            name = called[0].text if called and argument.name is None else ""
-            lone = isinstance(argument.value, s.Word) and not op.FIELDS
-            if not name or name in self._binder.evaluator.settings:
+        around = f"{scope.suffix}_" if scope.suffix and not label else ""
+        for index, number in enumerate(passes):
+            self._budget.step(statement.span)
+            if not statement.body:
                 continue
-            if name in self._values:
-                self._values[name].used = True
-            elif name not in OPS and not lone:
-                continue
-            self._network.name_layer(link)
-            rest = ", ".join(a.span.text for a in link.arguments or () if a is not argument)
-            layer = f"{link.name}({rest})" if rest else link.name.text
-            message = f"{link.name} reads what stands before it in the chain, not an argument"
-            help = " ".join(f"write {argument.span.text} -> {layer}".split())[:100]
-            raise self._report.refuse("misplaced-value", message, argument.span, help=help)
+            inner = open_scope(
+                self._report, self._limits, scope.library, naming, depth, around=scope
+            )
+            inner.current = scope.current
+            inner.suffix = f"{around}{number}"
+            if statement.counter is not None:
+                self._set(statement.counter, number, inner)
+            what = f"pass {index + 1} of the repeat" if index else ""
+            with self._report.inside(Frame(what, statement.span)):
+                self._expand(statement.body, inner)
+            scope.current = inner.current
+            scope.ended.update(dict.fromkeys(inner.values.maps[0], statement.span))
+        if label and scope.current is not None:
+            scope.current = Value(scope.current.tensor, label, statement.span, scope.current.used)
 
-    def _apply(
-        self, link: s.Link, op: type[Any], bound: Bound, operands: list[Operand | None]
-    ) -> Tensor:
-        known = [operand for operand in operands if operand is not None]
-        if len(known) < len(operands):
-            self._network.name_layer(link)
-            raise RefusedError
-        return self._network.add_layer(link, op, bound, known)
-
-    def _read_current(self, link: s.Link, current: _Value | None) -> Operand | None:
-        if current is None:
-            message = f"{link.name} has nothing to work on"
-            help = "declare an input first: input image: float32[3, 32, 32]"
-            self._report.error("no-input", message, link.call_span, help=help)
-            # said once: what follows works on the value of this layer
+    def _passes(self, statement: s.RepeatStatement, scope: Scope) -> range | None:
+        """What the counter goes through; None after an error."""
+        if statement.first is None:
+            times = self._integer("repeat", _TIMES, statement.last, scope)
+            return None if times is None else range(1, times + 1)
+        first = self._integer("repeat", _FIRST, statement.first, scope)
+        last = self._integer("repeat", _LAST, statement.last, scope)
+        if first is None or last is None:
             return None
-        current.used = True
-        return Operand(current.tensor, None, link.call_span) if current.tensor else None
-
-    def _no_layer(self, link: s.Link) -> RefusedError:
-        name, span = link.name.text, link.name.span
-        if name in self._values:
-            self._values[name].used = True
-            message = f"{name} is a value, not a layer"
-            help = f"a chain starts from a value: {name} -> ...; join values by add or concat"
-            return self._report.refuse("misplaced-value", message, span, help=help)
-        if name in self._network.names:
-            help = f"{name} names a layer; name its value with name = ..."
-            message = f"no value is called {name}"
-            return self._report.refuse("undefined-name", message, span, help=help)
-        plain = link.arguments is None
-        help = suggest_layer(name, [*OPS, *self._values] if plain else OPS)
-        message = f"no {'layer or value' if plain else 'layer'} is called {name}"
-        return self._report.refuse("unknown-layer", message, span, help=help)
-
-    def _join(
-        self, link: s.Link, op: type[Any], starts: bool
-    ) -> tuple[list[Operand | None], tuple[s.Argument, ...]]:
-        """The values that a join names, None for those that failed, and its other arguments."""
-        given = link.arguments or ()
-        named = tuple(argument for argument in given if argument.name is not None)
-        values = [self._joined(link, a) for a in given if a.name is None]
-        if not starts:
-            message = f"{link.name} starts a chain and takes its inputs by name"
-            help = f"name the value before it: a = ..., then {link.name}(a, b)"
-            raise self._report.refuse("misplaced-value", message, link.call_span, help=help)
-        wanted, count = op.INPUTS or 2, len(values)
-        if count > self._limits.operands:
-            message = f"{link.name} joins more than {self._limits.operands:,} values"
-            raise self._report.refuse("too-large", message, link.call_span)
-        if count < wanted or (op.INPUTS is not None and count > wanted):
-            code = "missing-argument" if count < wanted else "extra-argument"
-            least = "" if op.INPUTS else "at least "
-            message = f"{link.name} joins {least}{wanted} values, got {count}"
-            help = f"write {link.name}(a, b)"
-            raise self._report.refuse(code, message, link.call_span, help=help)
-        return values, named
-
-    def _joined(self, link: s.Link, argument: s.Argument) -> Operand | None:
-        """The value that one argument of a join names; None after an error."""
-        if not isinstance(argument.value, s.Word):
-            message = f"{link.name} joins values, got {argument.span.text[:40]}"
-            help = f"name the values first: a = ..., b = ..., then {link.name}(a, b)"
-            self._report.error("bad-type", message, argument.span, help=help)
+        if last < first - 1:
+            message = f"{first}..{last} runs backwards"
+            notes = scope.evaluator.notes(statement.last)
+            help = "a counter goes up by one: 1..3 is 1, 2, 3; and 1..0 is empty"
+            self._report.error("bad-value", message, statement.last.span, notes=notes, help=help)
             return None
-        name = argument.value.text
-        value = self._lookup(name, argument.span)
-        if value is None or value.tensor is None:
-            return None
-        return Operand(value.tensor, name, argument.span)
+        return range(first, last + 1)

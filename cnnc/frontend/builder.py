@@ -1,7 +1,8 @@
 """Builder: the parse tree -> Spec, bottom up and without recursion.
 
 Each method gets every token of a rule, punctuation included, so that a part's place runs from its
-first character to its last. Reports what the grammar has but this version does not compile.
+first character to its last. Reports what stands where it cannot, as the grammar is the same for
+the bodies of models, blocks and repeats.
 """
 
 from __future__ import annotations
@@ -33,7 +34,36 @@ _EXPRESSIONS = (
     s.Tuple,
     s.List,
 )
-_STATEMENTS = (s.InputStatement, s.ChainStatement, s.OutputStatement)
+_STATEMENTS: tuple[type[s.Statement], ...] = (
+    s.InputStatement,
+    s.ChainStatement,
+    s.OutputStatement,
+    s.LetStatement,
+    s.RepeatStatement,
+)
+_Part = (
+    s.InputStatement
+    | s.ChainStatement
+    | s.OutputStatement
+    | s.LetStatement
+    | s.RepeatStatement
+    | s.ModelDefinition
+    | s.BlockDefinition
+    | s.ImportStatement
+    | s.TrainBlock
+)
+_WORDS = {
+    s.InputStatement: "input",
+    s.OutputStatement: "output",
+    s.ModelDefinition: "model",
+    s.BlockDefinition: "block",
+    s.ImportStatement: "import",
+    s.TrainBlock: "train",
+}
+_BESIDE = (s.ModelDefinition, s.BlockDefinition, s.ImportStatement)
+"""What stands at the top of a file and nowhere else."""
+_ENDS = (s.InputStatement, s.OutputStatement)
+"""What a model alone has."""
 
 
 def _all(children: Iterable[Any], *kinds: type[T]) -> tuple[T, ...]:
@@ -71,14 +101,58 @@ class Builder(Transformer_NonRecursive[Token, s.Spec]):
     # the file
 
     def start(self, children: Children) -> s.Spec:
-        models = _all(children, s.ModelDefinition)
-        return s.Spec(self._source, models, _all(children, s.TrainBlock))
+        return s.Spec(
+            self._source,
+            _all(children, s.ImportStatement),
+            _all(children, s.LetStatement),
+            _all(children, s.BlockDefinition),
+            _all(children, s.ModelDefinition),
+            _all(children, s.TrainBlock),
+        )
 
     def model(self, children: Children) -> s.ModelDefinition:
+        name, parameters, body = self._definition(children)
+        self._refuse(body.items, "model", "beside a model, not inside one", _BESIDE)
+        statements, train = _all(body.items, *_STATEMENTS), _all(body.items, s.TrainBlock)
+        for block in train:
+            if block.model is not None:
+                message = "a train block inside a model is that model's, and names none"
+                self._report("misplaced-block", message, block.model.span)
+        return s.ModelDefinition(name, parameters, statements, train, self._place(children[:2]))
+
+    def block(self, children: Children) -> s.BlockDefinition:
+        name, parameters, body = self._definition(children)
+        self._refuse(
+            body.items, "block", "beside a block, not inside one", (*_BESIDE, s.TrainBlock)
+        )
+        self._refuse(body.items, "block", "in a model, not in a block", _ENDS)
+        statements = _all(body.items, *_STATEMENTS)
+        return s.BlockDefinition(name, parameters, statements, self._place(children[:2]))
+
+    def _definition(
+        self, children: Children
+    ) -> tuple[s.Identifier, tuple[s.ParameterDefinition, ...], _Body]:
         (name,) = self._names(children)
-        lists = _all(children, tuple)
-        parameters, body = lists if len(lists) == 2 else ((), lists[0])
-        return s.ModelDefinition(name, parameters, body, self._place(children[:2]))
+        parameters = next(iter(_all(children, tuple)), ())
+        return name, parameters, children[-1]
+
+    def _refuse(
+        self, parts: Iterable[_Part], kind: str, where: str, unwanted: tuple[type[Any], ...]
+    ) -> None:
+        """Report the parts of a body that cannot stand in it."""
+        for part in _all(parts, *unwanted):
+            word = _WORDS[type(part)]
+            span = Span(self._source, part.span.start, part.span.start + len(word))
+            help = None
+            if not isinstance(part, _ENDS):
+                help = f"close the {kind}'s {{ before {word}"
+            elif kind == "block":
+                help = "a block works on the current value, and its own last one is its result"
+            self._report("misplaced-block", f"{word} stands {where}", span, help)
+
+    def import_(self, children: Children) -> s.ImportStatement:
+        path = s.Text(str(children[-1])[1:-1], self._place(children[-1:]))
+        return s.ImportStatement(path, self._place(children))
 
     def parameters(self, children: Children) -> tuple[s.ParameterDefinition, ...]:
         return _all(children, s.ParameterDefinition)
@@ -88,20 +162,12 @@ class Builder(Transformer_NonRecursive[Token, s.Spec]):
         default = next(iter(_expressions(children)), None)
         return s.ParameterDefinition(name, default, self._place(children))
 
-    def body(self, children: Children) -> tuple[s.Statement, ...]:
-        for child in children:
-            if isinstance(child, s.ModelDefinition | s.TrainBlock):
-                kind = "model" if isinstance(child, s.ModelDefinition) else "train"
-                self._report(
-                    "misplaced-block",
-                    f"{kind} stands beside a model, not inside one",
-                    Span(self._source, child.span.start, child.span.start + 5),
-                    help=f"close the model's {{ before {kind}",
-                )
-        return _all(children, *_STATEMENTS)
+    def body(self, children: Children) -> _Body:
+        return _Body(_all(children, *_STATEMENTS, *_BESIDE, s.TrainBlock), self._place(children))
 
     def train(self, children: Children) -> s.TrainBlock:
-        return s.TrainBlock(_all(children, s.Entry), self._place(children[:1]))
+        model = next(iter(self._names(children)), None)
+        return s.TrainBlock(model, _all(children, s.Entry), self._place(children[:1]))
 
     def entry(self, children: Children) -> s.Entry:
         return s.Entry(self._name(children[0]), children[1], self._place(children))
@@ -115,15 +181,33 @@ class Builder(Transformer_NonRecursive[Token, s.Spec]):
     def output(self, children: Children) -> s.OutputStatement:
         return s.OutputStatement(self._names(children), self._place(children))
 
-    def bare(self, children: Children) -> s.ChainStatement | None:
-        chain = children[-1]
-        return None if chain is None else s.ChainStatement(None, chain, chain.span)
+    def let(self, children: Children) -> s.LetStatement:
+        (name,) = self._names(children)
+        return s.LetStatement(name, children[-1], self._place(children))
 
-    def binding(self, children: Children) -> s.ChainStatement | None:
-        chain = children[-1]
-        if chain is None:
-            return None
-        return s.ChainStatement(self._name(children[0]), chain, self._place(children))
+    def repeat(self, children: Children) -> s.RepeatStatement:
+        labelled = isinstance(children[0], Token) and children[0].type == "NAME"
+        label = self._name(children[0]) if labelled else None
+        counter = next(iter(self._names(children[2:] if labelled else children)), None)
+        *_, last, body = children
+        first = _expressions(children)[0] if counter else None
+        where = "in a model, not in a repeat"
+        self._refuse(body.items, "repeat", "at the top of a file, not in a repeat", _BESIDE)
+        self._refuse(body.items, "repeat", where, (*_ENDS, s.TrainBlock))
+        statements = _all(body.items, *_STATEMENTS)
+        return s.RepeatStatement(
+            label, counter, first, last, statements, self._place(children[:-1])
+        )
+
+    def bare(self, children: Children) -> s.ChainStatement:
+        return s.ChainStatement((), children[-1], self._place(children))
+
+    def binding(self, children: Children) -> s.ChainStatement:
+        return s.ChainStatement(self._names(children), children[-1], self._place(children))
+
+    def conditional_chain(self, children: Children) -> s.ChainChoice:
+        then, _, test, _, otherwise = children
+        return s.ChainChoice(then, test, otherwise, self._place(children))
 
     def chain(self, children: Children) -> s.Chain:
         return s.Chain(_all(children, s.Link), self._place(children))
@@ -144,30 +228,6 @@ class Builder(Transformer_NonRecursive[Token, s.Spec]):
     def argument(self, children: Children) -> s.Argument:
         name = self._name(children[0]) if len(children) == 3 else None
         return s.Argument(name, children[-1], self._place(children))
-
-    # what the next version brings
-
-    def block(self, children: Children) -> None:
-        self._later("block", children)
-
-    def import_(self, children: Children) -> None:
-        self._later("import", children)
-
-    def let(self, children: Children) -> None:
-        self._later("let", children)
-
-    def repeat(self, children: Children) -> None:
-        self._later("repeat", children)
-
-    def _later(self, what: str, children: Children) -> None:
-        span = self._place(children[:1])
-        self._report("not-supported", f"{what} is not supported yet", span)
-
-    def conditional_chain(self, children: Children) -> None:
-        test = next(c for c in children if isinstance(c, Token) and c.type == "IF")
-        self._report(
-            "not-supported", "a chain with if and else is not supported yet", self._place([test])
-        )
 
     # expressions
 
@@ -234,6 +294,16 @@ class Builder(Transformer_NonRecursive[Token, s.Spec]):
 
     def listing(self, children: Children) -> s.List:
         return s.List(_expressions(children), self._place(children))
+
+
+class _Body:
+    """What stands between a pair of braces, right or wrong, with their place."""
+
+    __slots__ = ("items", "span")
+
+    def __init__(self, items: tuple[_Part, ...], span: Span) -> None:
+        self.items = items
+        self.span = span
 
 
 class _Arguments:

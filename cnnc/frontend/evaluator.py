@@ -7,18 +7,19 @@ may be; see arguments.py.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, MutableMapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
+from cnnc.diagnostics import Source, Span
 from cnnc.frontend import spec as s
+from cnnc.frontend.arithmetic import FUNCTIONS, SIGNS, SINGLE, Number
 from cnnc.frontend.limits import Limits
-from cnnc.frontend.names import suggest
-from cnnc.frontend.report import RefusedError, Report
+from cnnc.frontend.names import WORDS, suggest
+from cnnc.frontend.report import RefusedError, Report, on_line
+from cnnc.ops import INITIALIZERS
 
 T = TypeVar("T")
-Number: TypeAlias = int | float
 Value: TypeAlias = (
     "int | float | s.Text | s.Extent | s.Word | s.Call | tuple[Value, ...] | list[Value]"
 )
@@ -27,21 +28,37 @@ Value: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A model parameter's value, None where its default could not be worked out."""
+    """The value of a parameter, `let` or counter; None where it could not be worked out."""
 
-    value: Number | None
-    origin: str
-    """Who set it, as a note ends: `is set on line 2`."""
+    value: Value | None
+    span: Span | None
+    """Where it is set; None for what was set from outside the file."""
+    verb: str = "is set"
+
+    def origin(self, seen_from: Source) -> str:
+        """Who set it, as a note ends: `is set on line 2`."""
+        if self.span is None:
+            return "was set from outside the file"
+        return f"{self.verb} {on_line(self.span, seen_from)}"
 
 
 class Evaluator:
-    """Works out expressions in the scope of a model's parameters."""
+    """Works out expressions in a scope: parameters, lets and counters by name.
 
-    def __init__(self, report: Report, limits: Limits) -> None:
+    `tensors` are the names of values that layers made; they are no numbers.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        limits: Limits,
+        settings: MutableMapping[str, Setting],
+        tensors: Container[str] = (),
+    ) -> None:
         self._report = report
         self._limits = limits
-        self.settings: dict[str, Setting] = {}
-        self.used: set[str] = set()
+        self._tensors = tensors
+        self.settings = settings
 
     def value(self, expression: s.Expression) -> Value:
         """What an expression stands for. Raises RefusedError after reporting why there is none."""
@@ -50,6 +67,8 @@ class Evaluator:
                 return expression.value
             case s.Word():
                 return self._word(expression)
+            case s.Call(name=name) if name.text in FUNCTIONS:
+                return self._function(expression)
             case s.Text() | s.Extent() | s.Call():
                 return expression
             case s.Tuple():
@@ -61,21 +80,56 @@ class Evaluator:
             case s.Binary():
                 return self._binary(expression)
             case s.Conditional():
-                test = self._flag(expression.test)
+                test = self.flag(expression.test)
                 return self.value(expression.then if test else expression.otherwise)
+
+    def capture(self, expression: s.Expression) -> Value:
+        """The value, independent of this scope, for a parameter or `let` of another one."""
+        value = self.value(expression)
+        return self._closed(value) if isinstance(value, s.Call) else value
+
+    def _closed(self, call: s.Call) -> s.Call:
+        """The call with its arguments worked out."""
+        items = []
+        for argument in call.arguments:
+            value = self.capture(argument.value)
+            span = argument.value.span
+            if isinstance(value, bool):
+                items.append(replace(argument, value=s.Flag(value, span)))
+            elif isinstance(value, int | float):
+                items.append(replace(argument, value=s.Number(value, span)))
+            elif isinstance(value, s.Word | s.Call | s.Extent | s.Text):
+                items.append(replace(argument, value=value))
+            else:
+                items.append(argument)
+        return replace(call, arguments=tuple(items))
+
+    def constant(self, expression: s.Expression) -> Value:
+        """The value of a parameter or `let`: a number, a flag, or what an argument may be."""
+        value = self.capture(expression)
+        if isinstance(value, s.Text):
+            message = f"expected a number, yes or no, an extent or a word, got {show(value)}"
+            raise self._report.refuse("bad-type", message, expression.span)
+        for item in _flat(value):
+            if not (isinstance(item, s.Word) and item.text in WORDS):
+                self.refuse_unknown(item)
+        return value
 
     def notes(self, expression: s.Expression) -> tuple[str, ...]:
         """Where the parameters in an expression got their values."""
         names = dict.fromkeys(w.text for w in _words(expression) if w.text in self.settings)
         settings = ((name, self.settings[name]) for name in names)
         return tuple(
-            f"{name} = {show(setting.value)} {setting.origin}"
+            f"{name} = {show(setting.value)} {setting.origin(expression.span.source)}"
             for name, setting in settings
             if setting.value is not None
         )
 
     def undefined(self, word: s.Word) -> RefusedError:
         """Report a word that should have been a parameter."""
+        if word.text in self._tensors:
+            message = f"{word.text} is the result of layers, and a number is needed here"
+            return self._report.refuse("bad-type", message, word.span)
         help = suggest(word.text, self.settings, "parameters")
         return self._report.refuse(
             "undefined-name", f"no parameter is called {word.text}", word.span, help=help
@@ -85,7 +139,6 @@ class Evaluator:
         setting = self.settings.get(word.text)
         if setting is None:
             return word
-        self.used.add(word.text)
         if setting.value is None:
             raise RefusedError
         return setting.value
@@ -97,19 +150,29 @@ class Evaluator:
             raise RefusedError
         return kept
 
+    def refuse_unknown(self, value: Value) -> None:
+        """Refuse words and functions in a value that stand for nothing, as numbers."""
+        for item in _flat(value):
+            if isinstance(item, s.Word):
+                raise self.undefined(item)
+            if isinstance(item, s.Call) and item.name.text not in INITIALIZERS:
+                name = item.name
+                help = suggest(name.text, FUNCTIONS, "functions")
+                message = f"no function is called {name}"
+                raise self._report.refuse("undefined-name", message, name.span, help=help)
+
     def _operand(self, expression: s.Expression) -> Number:
         value = self.value(expression)
-        if isinstance(value, s.Word):
-            raise self.undefined(value)
+        self.refuse_unknown(value)
         if not isinstance(value, int | float):
             message = f"arithmetic needs a number, got {show(value)}"
             raise self._report.refuse("bad-type", message, expression.span)
         return value
 
-    def _flag(self, expression: s.Expression) -> bool:
+    def flag(self, expression: s.Expression) -> bool:
+        """The yes or no that an expression stands for. Raises RefusedError after reporting."""
         value = self.value(expression)
-        if isinstance(value, s.Word):
-            raise self.undefined(value)
+        self.refuse_unknown(value)
         if not isinstance(value, bool):
             message = f"expected a comparison, yes or no, got {show(value)}"
             raise self._report.refuse("bad-type", message, expression.span)
@@ -124,17 +187,17 @@ class Evaluator:
 
     def _unary(self, unary: s.Unary) -> Value:
         if unary.sign == "not":
-            return not self._flag(unary.operand)
+            return not self.flag(unary.operand)
         value = self._number(unary.operand)
         return -value if unary.sign == "-" else value
 
     def _binary(self, binary: s.Binary) -> Value:
         sign = binary.sign
         if sign in ("and", "or"):
-            left_flag = self._flag(binary.left)
+            left_flag = self.flag(binary.left)
             if left_flag == (sign == "or"):
                 return left_flag
-            return self._flag(binary.right)
+            return self.flag(binary.right)
         read = self._operand if sign in ("==", "!=") else self._number
         left, right = _attempt(read, binary.left), _attempt(read, binary.right)
         if left is None or right is None:
@@ -143,7 +206,7 @@ class Evaluator:
             message = f"cannot compare {show(left)} with {show(right)}"
             raise self._report.refuse("bad-type", message, binary.span)
         try:
-            return self._bounded(_CALCULATE[sign](left, right))
+            return self._bounded(SIGNS[sign](left, right))
         except ZeroDivisionError:
             problem = f"{show(left)} {sign} {show(right)} divides by zero"
         except OverflowError:
@@ -152,6 +215,28 @@ class Evaluator:
             problem = f"{show(left)} {sign} {show(right)} is not a real number"
         self._report.error("arithmetic", problem, binary.span, notes=self.notes(binary))
         raise RefusedError
+
+    def _function(self, call: s.Call) -> Value:
+        name = call.name.text
+        named = next((a.name for a in call.arguments if a.name is not None), None)
+        if named is not None:
+            message = f"{name} takes its numbers by place"
+            raise self._report.refuse("unknown-argument", message, named.span)
+        count = len(call.arguments)
+        if not count or (name in SINGLE and count > 1):
+            code = "extra-argument" if count else "missing-argument"
+            wanted = "one number" if name in SINGLE else "numbers"
+            message = f"{name} takes {wanted}, got {count}"
+            raise self._report.refuse(code, message, call.span)
+        numbers = [_attempt(self._number, argument.value) for argument in call.arguments]
+        known = [number for number in numbers if number is not None]
+        if len(known) < count:
+            raise RefusedError
+        try:
+            return self._bounded(FUNCTIONS[name](known))
+        except OverflowError:
+            message = f"{show(known[0])} is too large a number for {name}"
+            raise self._report.refuse("arithmetic", message, call.span) from None
 
     def _bounded(self, value: Number) -> Number:
         if isinstance(value, int):
@@ -170,32 +255,13 @@ def _attempt(read: Callable[[s.Expression], T], expression: s.Expression) -> T |
         return None
 
 
-def _power(base: Number, exponent: Number) -> Number:
-    """Python's power, without what takes long or leaves the reals."""
-    if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
-        if abs(base) > 1 and exponent * math.log2(abs(base)) > 64:
-            raise OverflowError
-        return int(base**exponent) if abs(base) > 1 else base ** (2 - exponent % 2)
-    if base < 0 and not float(exponent).is_integer():
-        raise ValueError
-    return float(base) ** exponent if exponent else 1
-
-
-_CALCULATE: dict[str, Callable[[Number, Number], Number]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": operator.mod,
-    "**": _power,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
+def _flat(value: Value) -> Iterator[Value]:
+    """The value, or what stands in a list or tuple of any depth."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
 
 
 def _words(expression: s.Expression) -> Iterator[s.Word]:
@@ -213,6 +279,9 @@ def _words(expression: s.Expression) -> Iterator[s.Word]:
         case s.Tuple() | s.List():
             for item in expression.items:
                 yield from _words(item)
+        case s.Call():
+            for argument in expression.arguments:
+                yield from _words(argument.value)
         case _:
             return
 

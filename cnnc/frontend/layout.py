@@ -1,7 +1,7 @@
 """Layout: text -> text of the same length with a newline or `;` only between two statements.
 
-Blanks comments and all other newlines: inside parentheses, before a `->`, around braces, at both
-ends. Finds brackets without a partner. Does not know what stands between the brackets.
+Blanks comments and all other newlines: inside parentheses, before `->`, `if` and `else`, around
+braces, at both ends. Finds brackets without a partner. Does not know what stands between them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from cnnc.frontend.limits import Limits
 
 _PIECE = re.compile(r'#[^\n]*|"[^"\n]*"?|[()\[\]{}\n]|\ufeff')
 _GAP = re.compile(r'"[^"\n]*"|[\n;][ \t\r\f\n;]*')
+_GOES_ON = re.compile(r"->|(if|else)\b")
 _TOP_LEVEL = re.compile(r"^[ \t]*(model|train|block|import)\b[^\n]*[{\"]", re.MULTILINE)
 _HEAD = re.compile(r"^[ \t]*((model|train|block)\b[^\n;{}]*)(?=[\n;}])(?!\s*\{)", re.MULTILINE)
 _PARTNER = {")": "(", "]": "[", "}": "{"}
@@ -65,10 +66,10 @@ def join_lines(text: str) -> str:
         last = gap.start() - 1
         while last >= 0 and text[last] in " \t\r\f":
             last -= 1
-        following = text[gap.end() : gap.end() + 2]
+        following = text[gap.end() : gap.end() + 1]
         # none before or after: an end of the text
-        at_brace = last < 0 or text[last] == "{" or following[:1] in ("", "{", "}")
-        goes_on = following == "->" and ";" not in found
+        at_brace = last < 0 or text[last] == "{" or following in ("", "{", "}")
+        goes_on = _GOES_ON.match(text, gap.end()) and ";" not in found
         return " " * len(found) if at_brace or goes_on else found
 
     return _GAP.sub(join, text)

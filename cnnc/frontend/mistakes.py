@@ -105,7 +105,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "missing-value",
         "a chain should follow =",
-        "write name = layer -> layer; a number is a parameter: model name(width=5)",
+        "write name = layer -> layer; a number is named by let: let width = 5",
         "a =  a = ;relu  a = 5  a = (1)  a = 5x5  a = -1  a = 0.5  a = [1]  a = = b",
     ),
     Mistake(
@@ -177,7 +177,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "syntax-error",
         "expected -> or the end of the line before this",
         None,
-        """relu, relu  conv(1) = a  conv(1), relu  conv(1): relu  relu -> relu = a
+        """conv(1) = a  conv(1), relu  conv(1): relu  relu -> relu = a
         relu -> relu, relu  conv(1) "a"  relu not  conv(1) not  relu input  relu output  relu let
         relu model  relu train  relu repeat  conv(1) input  conv(1) output  conv(1) let
         conv(1) model  conv(1) train  conv(1) repeat  conv(1) == a  relu else
@@ -192,6 +192,71 @@ MISTAKES: tuple[Mistake, ...] = (
         / 2  > 1""",
     ),
     Mistake(
+        "missing-value",
+        "a let needs a name and a value",
+        "write it as let width = 32",
+        """let  let a  let a =  let 5  let a: 5  let a 5  let = 5  let a = = 5  let a == 5
+        let a = ;relu  let a -> relu  let (a)  let a, b = 5  let a = -> relu""",
+    ),
+    Mistake(
+        "syntax-error",
+        "a let's value is a number, and -> stands between layers",
+        "name a value of layers without let: a = conv(6, 3x3) -> relu",
+        "let a = relu -> relu  let a = conv(6) -> relu  let a = 5 -> relu",
+    ),
+    Mistake(
+        "syntax-error",
+        "a let ends with its line",
+        "start a new line",
+        """let a = 5 relu  let a = 5, b  let a = 5 b  let a = 5: b  let a = 5 = b  let a = b c
+        let a = b, c  let a = b = c  let a = f(1) b  let a = f(1), b  let a = 5x5 b
+        let a = 5 5  let a = b 5  let a = b: 5  let a = 5 {}  let a = b {}""",
+    ),
+    Mistake(
+        "syntax-error",
+        "a repeat needs a number of times and a body",
+        "write it as repeat 3 { ... } or repeat i in 1..3 { ... }",
+        """repeat  repeat 3  repeat 3;relu  repeat {relu}  repeat i  repeat n  repeat n;relu
+        repeat i in  repeat i in 1  repeat i in 1 {relu}  repeat i in 1..  repeat i in 1.. {relu}
+        repeat i in 1..3  repeat i in 1..3;relu  repeat 1..3 {relu}  repeat i = 1..3 {relu}
+        repeat i in ..3 {relu}  repeat 3 relu  repeat 3 -> relu  repeat n -> relu  repeat n relu
+        repeat i in {relu}  repeat 3, {relu}  repeat 3: relu  repeat n: relu  repeat n, {relu}
+        repeat i in n {relu}  repeat i in 1..n  repeat i in n..  repeat i in 1, 3 {relu}
+        repeat 3 times {relu}  repeat n times {relu}  repeat 3 5 {relu}  repeat n 5 {relu}
+        repeat = 3  repeat: 3  repeat "a"  repeat -> relu  repeat 3.. {relu}
+        repeat i in 1..3 relu  repeat i in 1..n relu  repeat i in 1..3 -> relu
+        repeat i in 1 3 {relu}  repeat n.. {relu}  repeat n..3 {relu}""",
+    ),
+    Mistake(
+        "syntax-error",
+        "expected the end of the line after }",
+        None,
+        "repeat 3 {relu} relu  repeat 3 {relu} -> relu  repeat 3 {} {}  repeat 3 {relu} 5",
+    ),
+    Mistake(
+        "syntax-error",
+        "a chain with if needs a condition and an else",
+        "write a -> b if condition else c; identity is the value itself",
+        """relu if  relu if n  relu if n > 1  relu if n;relu  relu if n > 1;relu  a = relu if n
+        a = relu if n > 1  relu if else relu  relu if n > 1 relu  relu if n relu
+        relu if n -> relu  relu if n > 1 -> relu  relu if n == 1  relu if yes  relu if not n
+        relu if yes;relu  relu if n == 1;relu  relu if f(1)  relu if n and n  relu if n or n""",
+    ),
+    Mistake(
+        "syntax-error",
+        "a chain should follow else",
+        "write a -> b if condition else c; identity is the value itself",
+        """relu if n else  relu if n > 1 else  relu if n else;relu  relu if n else 5
+        relu if n else -> relu  relu if n else (1)  relu if n else = a  relu if n else 5x5""",
+    ),
+    Mistake(
+        "syntax-error",
+        "names with a comma between them need = and a chain",
+        "write a, b = split(2), or join layers by ->",
+        """relu, relu  a, b  a, b -> relu  a, b;relu  a, b: relu  a, relu(1)  a, 5  a,  a, = relu
+        a, b if n else relu""",
+    ),
+    Mistake(
         "syntax-error",
         "expected the model's name",
         "write it as model name { ... }",
@@ -200,18 +265,43 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "missing-brace",
-        "a model's { should follow",
-        "write it as model name { ... }",
-        "model a  model a;input x  model a(n=1);input x",
+        "the { of its body should follow",
+        "write it as model name { ... } or block name { ... }",
+        """model a  model a;input x  model a(n=1);input x  block a  block a;relu  block a(n=1);relu
+        block a(n)""",
         inside="file",
     ),
     Mistake(
         "syntax-error",
-        "a model's { should follow",
-        "write it as model name { ... }",
+        "the { of its body should follow",
+        "write it as model name { ... } or block name { ... }",
         """model a: b {}  model a = b {}
         model a b {}  model a(n=1) b {}  model a(n=1): b {}  model a(n=1) -> b {}
-        model a -> b {}""",
+        model a -> b {}  block a: b {}  block a = b {}  block a b {}  block a(n=1) b {}
+        block a(n=1): b {}  block a(n=1) -> b {}  block a -> b {}""",
+        inside="file",
+    ),
+    Mistake(
+        "syntax-error",
+        "expected the block's name",
+        "write it as block name(filters, stride=1) { ... }",
+        'block {}  block (n=1) {}  block 5 {}  block "a" {}  block  block 5x5 {}  block = a',
+        inside="file",
+    ),
+    Mistake(
+        "syntax-error",
+        "an import is a path in double quotes",
+        'write it as import "blocks.cnn"',
+        """import  import a  import 5  import (a)  import a.cnn  import = a  import {}  import -> a
+        import;a""",
+        inside="file",
+    ),
+    Mistake(
+        "syntax-error",
+        "an import ends with its line",
+        "start a new line; all blocks of the file are imported",
+        """import "a" b  import "a", "b"  import "a" "b"  import "a" {}  import "a" 5
+        import "a" -> b  import "a" (b)  import "a": b  import "a" = b""",
         inside="file",
     ),
     Mistake(
@@ -225,9 +315,9 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "syntax-error",
-        "a file holds models and a train block",
+        "a file holds models, blocks, lets, imports and train blocks",
         "layers stand inside model name { ... }",
-        """relu  5  -> relu  (1)  [1]  let a = 1  {}  5x5  1.5  "a"  - 1  = a  , a  : a  + 1
+        """relu  5  -> relu  (1)  [1]  {}  5x5  1.5  "a"  - 1  = a  , a  : a  + 1
         * 2""",
         inside="file",
     ),
@@ -243,7 +333,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "syntax-error",
         "train is followed by {",
         "write it as train { batch 64; epochs 3 }",
-        "train  train a {}  train (a) {}  train a=1  train 5 {}  train = a  train: a  train;a",
+        "train  train (a) {}  train a b {}  train a=1  train 5 {}  train = a  train: a  train;a",
         inside="file",
     ),
     Mistake(

@@ -7,12 +7,15 @@ import keyword
 import re
 import sys
 from collections.abc import Iterable
+from itertools import islice
 
 from cnnc.frontend.limits import Limits
 from cnnc.frontend.report import Report
 from cnnc.frontend.spec import Identifier
-from cnnc.ops import INITIALIZERS, OPS
+from cnnc.ops import INITIALIZERS, LOSSES, OPS
 
+_MOST_SUGGESTIONS = 500
+_MOST_LISTED = 50
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -46,20 +49,81 @@ _ELSEWHERE = {
     "concatenate": "concat",
     "cat": "concat",
     "rescaling": "scale",
+    "convolutiontranspose": "conv_transpose",
+    "convtransposed": "conv_transpose",
+    "transposedconv": "conv_transpose",
+    "deconv": "conv_transpose",
+    "deconvolution": "conv_transpose",
+    "upconv": "conv_transpose",
+    "depthwiseconv": "depthwise",
+    "dwconv": "depthwise",
+    "bn": "batchnorm",
+    "batchnormalization": "batchnorm",
+    "gn": "groupnorm",
+    "groupnormalization": "groupnorm",
+    "ln": "layernorm",
+    "layernormalization": "layernorm",
+    "swish": "silu",
+    "hswish": "hardswish",
+    "hsigmoid": "hardsigmoid",
+    "lrelu": "leaky_relu",
+    "logistic": "sigmoid",
+    "spatialdropout": "dropout_channels",
+    "channeldropout": "dropout_channels",
+    "featuredropout": "dropout_channels",
+    "gap": "global_avgpool",
+    "globalpool": "global_avgpool",
+    "globalaveragepool": "global_avgpool",
+    "globalaveragepooling": "global_avgpool",
+    "globalavgpooling": "global_avgpool",
+    "globalmaxpooling": "global_maxpool",
+    "adaptiveavgpool": "global_avgpool",
+    "adaptivemaxpool": "global_maxpool",
+    "multiply": "mul",
+    "product": "mul",
+    "subtract": "sub",
+    "sum": "add",
+    "plus": "add",
+    "merge": "concat",
+    "chunk": "split",
+    "narrow": "slice",
+    "view": "reshape",
+    "resize": "upsample",
+    "interpolate": "upsample",
+    "upsampling": "upsample",
+    "unpool": "upsample",
+    "zeropadding": "zero_pad",
+    "zeropad": "zero_pad",
+    "padding": "zero_pad",
+    "pad": "zero_pad",
+    "cropping": "crop",
+    "normalization": "normalize",
+    "standardize": "normalize",
+    "skip": "identity",
+    "noop": "identity",
 }
 _DIMENSIONS = re.compile(r"[123]d\Z")
 _MODULES = frozenset(sys.stdlib_module_names) | {"cnnc", "numpy", "cython", "safetensors"}
 
 
+WORDS = frozenset(("same", "valid", *INITIALIZERS)).union(
+    *(field.choices for op in (*OPS.values(), *LOSSES.values()) for field in op.FIELDS)
+)
+"""Words that an argument may be without anyone defining them."""
+
+_INTERNAL = ("block", "parameter")
+"""What never becomes a name of generated code as it stands."""
+
+
 def check_name(name: Identifier, what: str, report: Report, limits: Limits) -> bool:
-    """Whether a spec may give this name to a model, parameter, value, input or layer (`what`)."""
+    """Whether a spec may give this name to a model, block, parameter, value, input or layer."""
     text = name.text
     reason: str | None = None
     if text in _LANGUAGE:
         reason = "is a word of the language"
     elif text in OPS or text in INITIALIZERS:
         reason = "is the name of a layer" if text in OPS else "is the name of an initialiser"
-    elif what != "parameter" and text in _HOST:
+    elif what not in _INTERNAL and text in _HOST:
         reason = "is reserved in generated code"
     elif text.startswith("__") or not _PLAIN.match(text):
         reason = "starts with two underscores"
@@ -80,9 +144,8 @@ def check_name(name: Identifier, what: str, report: Report, limits: Limits) -> b
 def suggest_layer(name: str, known: Iterable[str]) -> str:
     """A hint for a layer that does not exist: what other tools call so, or what is close to it."""
     plain = _DIMENSIONS.sub("", name.lower().replace("_", ""))
-    if plain in ("softmax", "logsoftmax"):
-        return "the loss cross_entropy applies softmax itself: leave it out"
-    meant = _ELSEWHERE.get(plain, plain)
+    spelt = {op.replace("_", ""): op for op in OPS}
+    meant = spelt.get(plain) or _ELSEWHERE.get(plain, "")
     if meant in OPS:
         return f"did you mean {meant}?"
     return suggest(name, known) or f"layers: {', '.join(sorted(OPS))}"
@@ -90,9 +153,9 @@ def suggest_layer(name: str, known: Iterable[str]) -> str:
 
 def suggest(name: str, known: Iterable[str], what: str = "") -> str | None:
     """A hint: the known name that is meant, or, where `what` says what they are, all of them."""
-    names = sorted(known)
+    names = sorted(islice(known, _MOST_SUGGESTIONS))
     folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower()[:80], folded, n=1, cutoff=0.6)
     if close:
         return f"did you mean {folded[close[0]]}?"
-    return f"{what}: {', '.join(names)}" if what and names else None
+    return f"{what}: {', '.join(names[:_MOST_LISTED])}" if what and names else None

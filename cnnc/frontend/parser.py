@@ -6,45 +6,28 @@ guilty statement and parses again, so that one run reports the errors of differe
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from lark import Lark, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
-from cnnc.diagnostics import CompileError, Diagnostic, Source, Span
+from cnnc.diagnostics import CompileError, Diagnostic, Source
+from cnnc.frontend import spec as s
 from cnnc.frontend.builder import Builder
 from cnnc.frontend.layout import join_lines, lay_out
 from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
-from cnnc.frontend.spec import Spec
 from cnnc.frontend.syntax_errors import explain
+from cnnc.frontend.walk import parts
 from cnnc.resources import cache_directory, resource
 
 _BOUNDARY = re.compile(r"[\n;{}]")
 
 
-def read_source(path: str | Path) -> Source:
-    """A spec file as a Source. Raises CompileError where it is no readable UTF-8 text."""
-    try:
-        # open() refuses an embedded null character with ValueError
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        reason = f"byte {error.start} is not UTF-8 text"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-    else:
-        return Source(str(path), text)
-    message = f"cannot read {path}: {reason}"
-    raise CompileError([Diagnostic("unreadable-file", message, None, file=str(path))])
-
-
-def parse(source: Source, limits: Limits = DEFAULT_LIMITS) -> Spec:
+def parse(source: Source, limits: Limits = DEFAULT_LIMITS) -> s.Spec:
     """The syntax tree of a spec. Raises CompileError with the syntax errors."""
     text = lay_out(source, limits)
     tree = _parse_tree(source, text, limits)
@@ -128,24 +111,9 @@ def _lark() -> Lark:
     )
 
 
-def _check_depth(spec: Spec, limits: Limits) -> None:
+def _check_depth(spec: s.Spec, limits: Limits) -> None:
     """Refuse expressions so deep that to walk them would exhaust the stack."""
-    for part, depth in _parts(spec):
+    for part, depth in parts(*spec.lets, *spec.blocks, *spec.models, *spec.train):
         if depth > limits.expression_depth:
             message = f"this expression nests more than {limits.expression_depth} deep"
             raise CompileError([Diagnostic("too-deep", message, part.span)])
-
-
-def _parts(spec: Spec) -> Iterator[tuple[Any, int]]:
-    stack: list[tuple[Any, int]] = [(part, 0) for part in (*spec.models, *spec.train)]
-    while stack:
-        part, depth = stack.pop()
-        yield part, depth
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            children = value if isinstance(value, tuple) else (value,)
-            stack.extend(
-                (child, depth + 1)
-                for child in children
-                if dataclasses.is_dataclass(child) and not isinstance(child, Span)
-            )

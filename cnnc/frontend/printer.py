@@ -5,7 +5,7 @@ What it prints parses back to an equal Spec. It is the form that `emit spec` sho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cnnc.frontend import spec as s
 
@@ -21,39 +21,84 @@ _BINDING = (
 
 def format_spec(spec: s.Spec) -> str:
     """The text of a spec, with a newline at its end."""
-    parts = [*map(_model, spec.models), *map(_train, spec.train)]
-    # train blocks and models keep the order of their kind; a file's meaning does not depend on it
-    return "\n".join(parts)
+    # each kind keeps its order; a file's meaning does not depend on how the kinds are mixed
+    parts = [
+        "".join(f'import "{statement.path.value}"\n' for statement in spec.imports),
+        "".join(f"{line}\n" for statement in spec.lets for line in _statement(statement)),
+        *(_lines(_definition("block", block)) for block in spec.blocks),
+        *(_lines(_definition("model", model)) for model in spec.models),
+        *(_lines(_train(train)) for train in spec.train),
+    ]
+    return "\n".join(filter(None, parts))
 
 
-def _model(model: s.ModelDefinition) -> str:
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _definition(kind: str, definition: s.Definition) -> Iterator[str]:
     parameters = ", ".join(
         p.name.text if p.default is None else f"{p.name}={_show(p.default)}"
-        for p in model.parameters
+        for p in definition.parameters
     )
-    head = f"model {model.name}({parameters})" if parameters else f"model {model.name}"
-    return _block(head, (line for statement in model.body for line in _statement(statement)))
+    name = definition.name
+    yield f"{kind} {name}({parameters}) {{" if parameters else f"{kind} {name} {{"
+    yield from _indented(_body(definition.body))
+    for train in definition.train if isinstance(definition, s.ModelDefinition) else ():
+        yield from _indented(_train(train))
+    yield "}"
 
 
-def _train(train: s.TrainBlock) -> str:
+def _train(train: s.TrainBlock) -> Iterator[str]:
     width = max((len(entry.key.text) for entry in train.entries), default=0)
-    return _block("train", (f"{e.key.text:{width}} {_show(e.value)}" for e in train.entries))
+    yield f"train {train.model} {{" if train.model else "train {"
+    yield from _indented(f"{e.key.text:{width}} {_show(e.value)}" for e in train.entries)
+    yield "}"
 
 
-def _block(head: str, lines: Iterator[str]) -> str:
-    return "".join((f"{head} {{\n", *(f"{_INDENT}{line}\n" for line in lines), "}\n"))
+def _body(statements: Iterable[s.Statement]) -> Iterator[str]:
+    return (line for statement in statements for line in _statement(statement))
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"{_INDENT}{line}" for line in lines)
 
 
 def _statement(statement: s.Statement) -> Iterator[str]:
     match statement:
+        case s.LetStatement():
+            yield f"let {statement.name} = {_show(statement.value)}"
+        case s.RepeatStatement():
+            label = f"{statement.label}: " if statement.label else ""
+            times = _show(statement.last)
+            if statement.counter and statement.first:
+                times = f"{statement.counter} in {_show(statement.first)}..{times}"
+            yield f"{label}repeat {times} {{"
+            yield from _indented(_body(statement.body))
+            yield "}"
         case s.InputStatement():
             dims = ", ".join(map(_show, statement.dims))
             yield f"input {statement.name}: {statement.dtype}[{dims}]"
         case s.OutputStatement():
             yield f"output {', '.join(name.text for name in statement.names)}"
         case s.ChainStatement():
-            head = f"{statement.binding} = " if statement.binding else ""
-            yield from _chain(head, [_link(link) for link in statement.chain.links])
+            names = ", ".join(name.text for name in statement.names)
+            yield from _choice(f"{names} = " if names else "", statement.chain)
+
+
+def _choice(head: str, chain: s.Chain | s.ChainChoice) -> Iterator[str]:
+    """A chain, or the alternatives one after the other."""
+    while isinstance(chain, s.ChainChoice):
+        *lines, last = _chain(head, [_link(link) for link in chain.then.links])
+        yield from lines
+        test = f"if {_show(chain.test, _OR)} else "
+        if len(_INDENT) + len(last) + len(test) > _WIDTH // 2:
+            yield last
+            last = _INDENT + test
+        else:
+            last += f" {test}"
+        head, chain = last, chain.otherwise
+    yield from _chain(head, [_link(link) for link in chain.links])
 
 
 def _chain(head: str, links: Sequence[str]) -> Iterator[str]:

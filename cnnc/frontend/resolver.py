@@ -7,18 +7,21 @@ value, so that one run reports every independent error and none that merely foll
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from cnnc.diagnostics import Diagnostic, Span
+from cnnc.diagnostics import CompileError, Diagnostic, Span
 from cnnc.frontend import spec as s
-from cnnc.frontend.arguments import Binder
 from cnnc.frontend.body import Body
 from cnnc.frontend.evaluator import Evaluator, Setting, show
+from cnnc.frontend.library import Loader
 from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
 from cnnc.frontend.names import check_name, suggest
-from cnnc.frontend.report import RefusedError, Report
-from cnnc.frontend.training import TrainingResolver
+from cnnc.frontend.report import ExhaustedError, RefusedError, Report
+from cnnc.frontend.scope import Naming, Scope, open_scope
+from cnnc.frontend.training import resolve_training
+from cnnc.frontend.usage import check_unvisited, circles, warn_of_unused
 from cnnc.ir.graph import Graph, Node, Output, Parameter
 from cnnc.ops.initializers import Automatic, Glorot, He
 
@@ -31,31 +34,47 @@ def resolve(
     parameters: Mapping[str, float] | None = None,
     *,
     limits: Limits = DEFAULT_LIMITS,
+    search: Sequence[str | Path] = (),
     warn: Callable[[Diagnostic], None] | None = None,
 ) -> Graph:
     """The graph of a spec's model: the one called `model`, or the only one.
 
-    `parameters` override the model's own defaults. Raises CompileError with every independent
+    `parameters` override the model's own defaults; `search` are directories, besides the spec's
+    own, from which it may import. Raises CompileError with every independent
     error; where there is none, `warn` gets the warnings.
     """
     report = Report(limits.diagnostics)
+    try:
+        return _resolve(spec, model, parameters or {}, limits, search, report, warn)
+    except ExhaustedError:
+        raise CompileError(report.ordered()) from None
+
+
+def _resolve(
+    spec: s.Spec,
+    model: str | None,
+    parameters: Mapping[str, float],
+    limits: Limits,
+    search: Sequence[str | Path],
+    report: Report,
+    warn: Callable[[Diagnostic], None] | None,
+) -> Graph:
+    loader = Loader(report, limits, search)
+    library = loader.load(spec)
     definition = _select(spec, model, report)
-    evaluator = Evaluator(report, limits)
-    binder = Binder(evaluator, report)
+    body = Body(report, limits)
+    body.chains.recursive = circles(loader.blocks(), report)
     check_name(definition.name, "model", report, limits)
-    _set_parameters(definition, parameters or {}, evaluator, report, limits)
-    body = Body(binder, report, limits)
-    outputs = body.resolve(definition)
-    training = None
-    if spec.train:
-        trainer = TrainingResolver(Binder(Evaluator(report, limits), report), report)
-        training = trainer.resolve(spec.train[0], outputs)
-    for extra in spec.train[1:]:
-        note = f"the first one is on line {spec.train[0].span.line}"
-        report.error("duplicate-name", "a file has one train block", extra.span, notes=(note,))
+    scope = open_scope(report, limits, library, Naming(), 0)
+    _set_parameters(definition, parameters, scope, report, limits)
+    outputs = body.resolve(definition, scope)
+    training = resolve_training(spec, definition, scope, outputs, report, limits)
+    parts: list[s.Definition] = [definition, *spec.blocks]
+    for part in parts:
+        check_unvisited(part, library, body.chains.visited, report)
     report.close()
     nodes, kept = body.live(outputs)
-    _warn_of_unused(definition, evaluator, report)
+    warn_of_unused(definition, library, body.chains.called.values(), report)
     report.close()
     if warn is not None:
         for diagnostic in report.ordered():
@@ -72,15 +91,21 @@ def resolve(
 def _select(spec: s.Spec, wanted: str | None, report: Report) -> s.ModelDefinition:
     """The model to compile. Raises CompileError where there is no such one."""
     models: dict[str, s.ModelDefinition] = {}
+    blocks = {block.name.text: block for block in spec.blocks}
     for model in spec.models:
+        if (block := blocks.get(model.name.text)) is not None:
+            note = f"the block is on line {block.span.line}"
+            message = f"a model and a block are called {model.name}"
+            report.error("duplicate-name", message, model.name.span, notes=(note,))
         first = models.setdefault(model.name.text, model)
         if first is not model:
             note = f"the first one is on line {first.span.line}"
             message = f"two models are called {model.name}"
             report.error("duplicate-name", message, model.name.span, notes=(note,))
-    report.close()
     if wanted in models:
         return models[wanted]
+    if wanted is None and len(models) == 1:
+        return spec.models[0]
     names = ", ".join(models)
     place = spec.models[0].name.span if models else Span(spec.source, 0, 0)
     if not models:
@@ -89,17 +114,17 @@ def _select(spec: s.Spec, wanted: str | None, report: Report) -> s.ModelDefiniti
     elif wanted is not None:
         help = suggest(wanted, models, "models")
         report.error("unknown-model", f"no model is called {wanted}", place, help=help)
-    elif len(models) > 1:
+    else:
         message = "the file has several models, and none was chosen"
-        report.error("ambiguous-model", message, place, notes=(f"they are {names}",))
-    report.close()
-    return spec.models[0]
+        help = f"choose one after a colon: {spec.source.name}:{spec.models[0].name}"
+        report.error("ambiguous-model", message, place, notes=(f"they are {names}",), help=help)
+    raise CompileError(report.ordered())
 
 
 def _set_parameters(
     definition: s.ModelDefinition,
     given: Mapping[str, float],
-    evaluator: Evaluator,
+    scope: Scope,
     report: Report,
     limits: Limits,
 ) -> None:
@@ -113,21 +138,21 @@ def _set_parameters(
     for parameter in definition.parameters:
         name = parameter.name.text
         check_name(parameter.name, "parameter", report, limits)
-        if name in evaluator.settings:
+        if name in scope.settings.maps[0]:
             message = f"two parameters are called {name}"
             report.error("duplicate-name", message, parameter.name.span)
             continue
-        origin = f"is set on line {parameter.span.line}"
+        place: Span | None = parameter.span
         value: Number | None
         if name in given:
-            value, origin = given[name], "was set from outside the file"
+            value, place = given[name], None
             if not isinstance(value, int | float) or not math.isfinite(value):
                 message = f"{name} must be a number, got {value!r:.40}"
                 report.error("bad-value", message, parameter.span)
                 value = None
         else:
-            value = _default(parameter, evaluator, report)
-        evaluator.settings[name] = Setting(value, origin)
+            value = _default(parameter, scope.evaluator, report)
+        scope.settings[name] = Setting(value, place)
 
 
 def _default(
@@ -141,8 +166,7 @@ def _default(
         return None
     try:
         value = evaluator.value(parameter.default)
-        if isinstance(value, s.Word):
-            raise evaluator.undefined(value)
+        evaluator.refuse_unknown(value)
     except RefusedError:
         return None
     if not isinstance(value, int | float):
@@ -150,13 +174,6 @@ def _default(
         report.error("bad-type", message, parameter.default.span)
         return None
     return value
-
-
-def _warn_of_unused(definition: s.ModelDefinition, evaluator: Evaluator, report: Report) -> None:
-    for parameter in definition.parameters:
-        if parameter.name.text not in evaluator.used:
-            message = f"the parameter {parameter.name} is never used"
-            report.warning("unused-name", message, parameter.span)
 
 
 def _initialized(

@@ -154,6 +154,16 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainChoice:
+    """`then if test else otherwise`, between chains."""
+
+    then: Chain
+    test: Expression
+    otherwise: Chain | ChainChoice
+    span: Span = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class InputStatement:
     """`input name: dtype[dims]`."""
 
@@ -165,10 +175,10 @@ class InputStatement:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatement:
-    """A chain; with `binding`, its result gets that name and the current value stays."""
+    """A chain; with `names`, its results get them and the current value stays."""
 
-    binding: Identifier | None
-    chain: Chain
+    names: tuple[Identifier, ...]
+    chain: Chain | ChainChoice
     span: Span = field(repr=False, compare=False)
 
 
@@ -180,12 +190,35 @@ class OutputStatement:
     span: Span = field(repr=False, compare=False)
 
 
-Statement: TypeAlias = InputStatement | ChainStatement | OutputStatement
+@dataclass(frozen=True, slots=True)
+class LetStatement:
+    """`let name = value`."""
+
+    name: Identifier
+    value: Expression
+    span: Span = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatStatement:
+    """`label: repeat counter in first..last { body }`; without a counter, `last` is how often."""
+
+    label: Identifier | None
+    counter: Identifier | None
+    first: Expression | None
+    last: Expression
+    body: tuple[Statement, ...]
+    span: Span = field(repr=False, compare=False)
+
+
+Statement: TypeAlias = (
+    InputStatement | ChainStatement | OutputStatement | LetStatement | RepeatStatement
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterDefinition:
-    """A model's parameter, a number; without `default` the caller must set it."""
+    """A parameter of a model or block; without `default` the caller must set it."""
 
     name: Identifier
     default: Expression | None
@@ -194,11 +227,33 @@ class ParameterDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ModelDefinition:
-    """`model name(parameters) { body }`."""
+    """`model name(parameters) { body }`; `train` are the train blocks inside its braces."""
 
     name: Identifier
     parameters: tuple[ParameterDefinition, ...]
     body: tuple[Statement, ...]
+    train: tuple[TrainBlock, ...]
+    span: Span = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDefinition:
+    """`block name(parameters) { body }`."""
+
+    name: Identifier
+    parameters: tuple[ParameterDefinition, ...]
+    body: tuple[Statement, ...]
+    span: Span = field(repr=False, compare=False)
+
+
+Definition: TypeAlias = ModelDefinition | BlockDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStatement:
+    """`import "path"`."""
+
+    path: Text
     span: Span = field(repr=False, compare=False)
 
 
@@ -213,8 +268,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TrainBlock:
-    """`train { entries }`."""
+    """`train model { entries }`, or without a name."""
 
+    model: Identifier | None
     entries: tuple[Entry, ...]
     span: Span = field(repr=False, compare=False)
 
@@ -224,5 +280,8 @@ class Spec:
     """A whole file."""
 
     source: Source = field(repr=False, compare=False)
+    imports: tuple[ImportStatement, ...]
+    lets: tuple[LetStatement, ...]
+    blocks: tuple[BlockDefinition, ...]
     models: tuple[ModelDefinition, ...]
     train: tuple[TrainBlock, ...]

@@ -7,9 +7,10 @@ kind of token (Jeffery 2003, Generating LR syntax error messages from examples).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
+from lark import Token
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from cnnc.diagnostics import Diagnostic, Source, Span
@@ -18,9 +19,10 @@ from cnnc.frontend.mistakes import MISTAKES, Mistake
 Fails = Callable[[str], UnexpectedToken | None]
 """Parses a text and returns its error."""
 
-Key = tuple[object, str, frozenset[str]]
+Key = tuple[object, str, frozenset[str], str]
 
 _CONTEXT = frozenset(("COMMA", "RPAR", "RSQB", "RBRACE", "POWER", "_END", "ELSE"))
+_WORDED = ("LET", "REPEAT", "OUTPUT", "INPUT", "IMPORT", "MODEL", "BLOCK")
 _SIZES = re.compile(r"x[0-9x]*")
 _LOOKALIKES = {
     "→": "write -> for an arrow",
@@ -103,9 +105,10 @@ def _entry(text: str) -> str:
 
 def recognise(error: UnexpectedToken, fails: Fails) -> Mistake:
     """The mistake that an error is; one in general words where no example fits."""
-    known = known_mistakes(fails).get(key(error))
-    if known is not None:
-        return known
+    mistakes = known_mistakes(fails)
+    for known in (key(error), key(error, within=False)):
+        if known in mistakes:
+            return mistakes[known]
     kind, text = error.token.type, str(error.token)
     found = _WORDS[kind] if kind in ("_END", "$END") else text[:40]
     accepted = error.accepts
@@ -118,26 +121,43 @@ def recognise(error: UnexpectedToken, fails: Fails) -> Mistake:
     return Mistake("syntax-error", message, None, "")
 
 
-def key(error: UnexpectedToken) -> Key:
+def key(error: UnexpectedToken, *, within: bool = True) -> Key:
     """What two errors have in common that are the same mistake.
 
-    The parser shares states among contexts; what may close or follow tells a list from a chain.
+    The parser shares states among contexts; what may close or follow tells a list from a chain, and
+    `within` the kind of statement.
     """
     kind = error.token.type
     if kind == "NAME" and _SIZES.fullmatch(error.token):
         kind = "x"
     context = frozenset(error.accepts) & _CONTEXT
-    return error.interactive_parser.parser_state.position, kind, context
+    state = error.interactive_parser.parser_state
+    return state.position, kind, context, _statement_kind(state.value_stack) if within else ""
+
+
+def _statement_kind(stack: Sequence[object]) -> str:
+    """What the statement begins with that the parser is in, where that is a word."""
+    inside = False
+    for part in reversed(stack):
+        kind = part.type if isinstance(part, Token) else ""
+        if kind == "TRAIN" or (not inside and kind in _WORDED):
+            return kind
+        if kind == "LBRACE":
+            if inside:
+                break
+            inside = True
+    return ""
 
 
 @cache
 def known_mistakes(fails: Fails) -> dict[Key, Mistake]:
     """Mistakes by the keys of their examples; the first one to claim a key has it."""
     known: dict[Key, Mistake] = {}
-    for mistake in MISTAKES:
-        for text in mistake.texts():
-            if (error := fails(text)) is not None:
-                known.setdefault(key(error), mistake)
+    errors = [(mistake, fails(text)) for mistake in MISTAKES for text in mistake.texts()]
+    for within in (True, False):
+        for mistake, error in errors:
+            if error is not None:
+                known.setdefault(key(error, within=within), mistake)
     return known
 
 

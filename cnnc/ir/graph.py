@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
@@ -38,7 +38,7 @@ class Node:
 
     `layer` names the forward node that a gradient belongs to; it is empty elsewhere. `epilogue`
     holds element-wise ops applied, in order, to each value before it is stored (fuse fills it),
-    `epilogue_inputs` the tensors that they read besides.
+    `epilogue_inputs` the tensors and parameters that they read besides.
     """
 
     name: str
@@ -93,8 +93,10 @@ class Training:
 class Graph:
     """Nodes in an order in which every tensor is made before it is read.
 
-    After differentiation `loss` names the per-sample loss tensor and `gradients` maps, pairwise and
-    in parameter order, each parameter to the node that computes its gradient.
+    The nodes are what inference computes. After differentiation they also make the per-sample
+    tensors `losses`, one for each loss of the training, and `step` is the graph of a training step:
+    its forward direction, losses and gradients. There, `gradients` maps, pairwise and in parameter
+    order, each trained parameter to the node that computes its gradient.
     """
 
     name: str
@@ -102,10 +104,11 @@ class Graph:
     parameters: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
     training: Training | None = None
-    loss: str | None = None
-    gradients: tuple[tuple[str, str], ...] = field(default=())
+    losses: tuple[str, ...] = ()
+    gradients: tuple[tuple[str, str], ...] = ()
     digest: str = ""
     """A hash of what the resolved network computes; see `graph_digest`."""
+    step: Graph | None = None
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where there is none."""
@@ -124,6 +127,12 @@ class Graph:
     def inputs(self) -> Iterator[Node]:
         """The nodes at which the caller's arrays enter, targets of the loss included."""
         return (node for node in self.nodes if isinstance(node.op, Input))
+
+    def whole(self) -> Iterator[Graph]:
+        """This graph, and that of its training step if it has one."""
+        yield self
+        if self.step is not None:
+            yield self.step
 
     def consumers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read a tensor, in order."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from cnnc.ir.graph import Graph, Node
+from cnnc.ops.elementwise import reads_besides
 from cnnc.ops.op import Array, Gradient, Input, Op, as_float
 
 
@@ -18,12 +21,15 @@ def interpret(
 
     Works at every graph stage: resolved, differentiated, fused. KeyError where a feed is missing.
     """
+    samples = max((len(feed) for feed in feeds.values()), default=0)
+    known = {node.name: np.ones(samples) for node in graph.inputs() if node.op == Input((), "live")}
+    feeds = {**known, **feeds}
     values: dict[str, Array] = {}
     for node in graph.nodes:
         value = feeds[node.name] if isinstance(node.op, Input) else _apply(node, values, parameters)
         extra = list(node.epilogue_inputs)
         for op in node.epilogue:
-            value = _epilogue(op, value, extra, values)
+            value = _epilogue(op, value, extra, {**parameters, **values})
         values[node.name] = value
     return values
 
@@ -58,7 +64,8 @@ def _epilogue(
     op: Op | Gradient, value: Array, extra: list[str], values: Mapping[str, Array]
 ) -> Array:
     """Apply one fused element-wise op; it takes what it reads besides off the front of `extra`."""
+    names = reads_besides(op, value.shape[1:])
+    reads = {name: values[extra.pop(0)] for name in names}
     if not isinstance(op, Gradient):
-        return op.forward({op.input_names(1)[0]: as_float(value)})
-    reads = {name: values[extra.pop(0)] for name in op.of.gradient_reads(op.wrt)}
+        return op.forward({op.input_names(op.INPUTS or 1)[0]: as_float(value), **reads})
     return op.of.backward(op.wrt, value, reads, value.shape[1:])

@@ -1,8 +1,15 @@
 """The Program: which kernels, in which order, on which memory. Knows nothing of the language.
 
-A block is `target.lanes` samples. Buffers are slices of a workspace, one workspace a thread;
-offsets there count elements of a block. Parameters lie in one arena of floats, gradients in another
-of the same layout.
+A block is `target.lanes` samples. It goes through the calls of one segment at a time; segments meet
+at a barrier, where what is summed over the batch becomes known. The spaces that operands lie in:
+
+- `work`: a workspace for each thread; offsets count elements of a block. Holds within a segment.
+- `kept`: memory for each block, in the same unit, that holds from segment to segment.
+- `parameters`, `gradients`: two arenas of floats alike; there are several gradient arenas, each the
+  sum over a group of blocks.
+- `parts`: floats for each block, its share of what is summed over the batch.
+- `shared`: floats, what came of the parts.
+- `number`: no memory, an integer.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from cnnc.ir.graph import Training
 from cnnc.ir.target import Target
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.layout import Form, Layout
-from cnnc.ops.op import Gradient, Op, Shape
+from cnnc.ops.op import Gradient, LossOp, Op, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,13 @@ class Slot:
     initializer: Initializer
     fan_in: int
     fan_out: int
+    trained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A tensor's memory. `first` and `last` are the calls between which it must hold.
+    """A tensor's memory. `first` and `last` are the calls between which it must hold; for memory
+    that is kept, the segments.
 
     A `pinned` buffer has a halo: zeroed once, shared with nothing, at the same place in every
     schedule.
@@ -47,14 +56,21 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One generated function. `layers` are all the layers whose calls share it."""
+    """One generated function. `layers` are all the layers whose calls share it.
+
+    `epilogue_layouts` are of what the epilogue reads besides, None for a parameter. `result` is its
+    result's layout, where the epilogue asks for the place of what it is applied to.
+    """
 
     name: str
     form: Form
     epilogue: tuple[Op | Gradient, ...]
-    epilogue_layouts: tuple[Layout, ...]
+    epilogue_layouts: tuple[Layout | None, ...]
     layers: tuple[str, ...]
     returns_gradient: bool = False
+    returns_floats: bool = False
+    """Its result is plain floats, a block's part of what is one for the batch, or that itself."""
+    result: Layout | None = None
 
     def pointers(self) -> tuple[str, ...]:
         """Its operands' names in order; what the epilogue reads stands before the result."""
@@ -65,7 +81,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What a call passes for one pointer: a place in the workspace, the parameters or gradients."""
+    """What a call passes for one pointer: a place in one of the spaces."""
 
     pointer: str
     space: str
@@ -92,6 +108,7 @@ class Load:
     name: str
     dtype: str
     shape: Shape
+    space: str
     offset: int
     kernels: tuple[tuple[str, str], ...]
 
@@ -102,21 +119,50 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """What one block goes through. `size` is the workspace it needs, in elements of a block.
+class Segment:
+    """What one block goes through between two barriers, and the calls that follow at the second.
 
-    `unplanned` is what its tensors would take without sharing memory.
+    `losses` are the places of the losses that become known here, each with the name of the share
+    that a sample has in the mean.
+    """
+
+    loads: tuple[Load, ...]
+    calls: tuple[Call, ...]
+    finish: tuple[Call, ...]
+    losses: tuple[tuple[Operand, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a batch goes through: the calls of `prepare` once, then segments.
+
+    `size` is the workspace it needs, in elements of a block, `unplanned` what its tensors would
+    take without sharing memory. `kept` holds tensors that a later segment reads; `kept_size` is
+    their memory, a block.
     """
 
     name: str
-    loads: tuple[Load, ...]
-    calls: tuple[Call, ...]
+    prepare: tuple[Call, ...]
+    segments: tuple[Segment, ...]
     buffers: tuple[Buffer, ...]
     size: int
     unplanned: int
+    kept: tuple[Buffer, ...] = ()
+    kept_size: int = 0
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """The arrays that it brings in, in the order of the graph's inputs."""
+        return tuple(load for segment in self.segments for load in segment.loads)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call, in order."""
+        parts = (call for s in self.segments for call in (*s.calls, *s.finish))
+        return (*self.prepare, *parts)
 
     def offset(self, tensor: str) -> int:
-        """Where a tensor lies; KeyError where the schedule has none of that name."""
+        """Where a tensor lies in the workspace; KeyError where it has none of that name."""
         for buffer in self.buffers:
             if buffer.tensor == tensor:
                 return buffer.offset
@@ -139,8 +185,27 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """A loss of the training: what the caller passes for it, and the load of a sample's share.
+
+    `classes` is how many labels there are, None where the target is no label.
+    """
+
+    output: str
+    target: str
+    share: str
+    loss: LossOp
+    weight: float
+    classes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """Everything that the renderer needs. `groups` is how many partial gradients are kept."""
+    """Everything that the renderer needs. `groups` is how many partial gradients are kept.
+
+    `trained` is the part of the arena, from its start, that the optimizer changes. `shared` and
+    `parts` are the floats of these spaces, the latter a block's.
+    """
 
     name: str
     target: Target
@@ -154,6 +219,10 @@ class Program:
     training: Training | None
     groups: int
     digest: str
+    trained: int
+    shared: int = 0
+    parts: int = 0
+    judges: tuple[Judge, ...] = ()
 
     def schedules(self) -> tuple[Schedule, ...]:
         """Those that the program has."""

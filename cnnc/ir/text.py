@@ -14,15 +14,11 @@ from cnnc.ops.op import Gradient, Input
 def format_graph(graph: Graph) -> str:
     """One line a parameter, a node and an output."""
     lines = [f"graph {graph.name}"]
-    lines += [
-        f"  parameter {p.name} {_shape(p.shape)} {format_value(p.initializer)}"
-        for p in graph.parameters
-    ]
-    lines += [f"  {_node(node)}" for node in graph.nodes]
+    for p in graph.parameters:
+        kind = "parameter" if p.trained else "statistic"
+        lines.append(f"  {kind} {p.name} {_shape(p.shape)} {format_value(p.initializer)}")
+    lines += _nodes(graph, "  ")
     lines += [f"  output {output.name} = {output.tensor}" for output in graph.outputs]
-    if graph.loss:
-        lines.append(f"  loss {graph.loss}")
-    lines += [f"  gradient {parameter} = {node}" for parameter, node in graph.gradients]
     if graph.training:
         t = graph.training
         losses = " + ".join(
@@ -34,7 +30,15 @@ def format_graph(graph: Graph) -> str:
             f"  train {losses}, {format_value(t.optimizer)}, data {t.data}, "
             f"batch {t.batch}, epochs {t.epochs}, seed {t.seed}, schedule {t.schedule}"
         )
+    if graph.step:
+        lines += ["  training step", *_nodes(graph.step, "    ")]
     return "\n".join(lines) + "\n"
+
+
+def _nodes(graph: Graph, indent: str) -> list[str]:
+    lines = [f"{indent}{_node(node)}" for node in graph.nodes]
+    lines += [f"{indent}loss {name}" for name in graph.losses]
+    return lines + [f"{indent}gradient {parameter} = {node}" for parameter, node in graph.gradients]
 
 
 def _node(node: Node) -> str:
@@ -87,20 +91,34 @@ def format_program(program: Program) -> str:
 
 
 def _schedule(schedule: Schedule, unit: int) -> list[str]:
+    kept = f", {schedule.kept_size * unit} bytes kept" if schedule.kept else ""
     planned, separate = schedule.size * unit, schedule.unplanned * unit
     saved = 100 * (1 - schedule.size / schedule.unplanned) if schedule.unplanned else 0.0
-    memory = f"{planned} bytes a block, {separate} unshared, {saved:.0f} % saved"
+    memory = f"{planned} bytes a block, {separate} unshared, {saved:.0f} % saved{kept}"
     lines = [f"  schedule {schedule.name}: {memory}"]
     for b in schedule.buffers:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
         lines.append(f"    buffer {extent} {b.tensor}{halo}, {held}")
-    lines += [f"    load {load.name} {load.dtype} {_shape(load.shape)}" for load in schedule.loads]
-    lines += [f"    {_call(call)}" for call in schedule.calls]
+    for b in schedule.kept:
+        halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
+        extent = f"{b.offset:>8} + {b.layout.size:<7}"
+        lines.append(f"    keep   {extent} {b.tensor}{halo}, segments {b.first}-{b.last}")
+    lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
+    for number, segment in enumerate(schedule.segments):
+        if len(schedule.segments) > 1:
+            lines.append(f"    segment {number}")
+        loads = segment.loads
+        lines += [f"    load {load.name} {load.dtype} {_shape(load.shape)}" for load in loads]
+        lines += [f"    {_call(call)}" for call in segment.calls]
+        lines += [f"    finish {_call(call)}" for call in segment.finish]
     return lines
 
 
+_NUMBERS = ("number", "blocks", "samples", "update")
+
+
 def _call(call: Call) -> str:
-    reads = ", ".join(o.name for o in call.operands[:-1])
+    reads = ", ".join(o.name for o in call.operands[:-1] if o.space not in _NUMBERS)
     return f"{call.computes} = {call.kernel}({reads})"

@@ -13,12 +13,19 @@ class VerifyError(Exception):
 
 def verify_graph(graph: Graph) -> Graph:
     """The graph, if every tensor is made once and before it is read, with the op's own shape."""
+    for part in graph.whole():
+        _verify_part(part)
+    return graph
+
+
+def _verify_part(graph: Graph) -> None:
     made: dict[str, tuple[int, ...]] = {}
     parameters = {p.name: p.shape for p in graph.parameters}
     _require(len(parameters) == len(graph.parameters), "two parameters of one name")
     for node in graph.nodes:
         _require(node.name not in made, f"{node.name} is made twice")
-        for name in (*node.inputs, *node.epilogue_inputs):
+        read = (name for name in node.epilogue_inputs if name not in parameters)
+        for name in (*node.inputs, *read):
             _require(name in made, f"{node.name} reads {name} before it is made")
         for name in node.parameters:
             _require(name in parameters, f"{node.name} reads {name}, which is no parameter")
@@ -31,25 +38,36 @@ def verify_graph(graph: Graph) -> Graph:
     for parameter, name in graph.gradients:
         _require(parameter in parameters, f"a gradient by {parameter}, which is no parameter")
         _require(made.get(name) == parameters[parameter], f"{name} has not {parameter}'s shape")
-    return graph
+    for name in graph.losses:
+        _require(made.get(name) == (), f"{name} is not a number a sample")
 
 
 def verify_program(program: Program) -> Program:
     """The program, if no call reads or writes memory that another tensor holds at the time."""
     for schedule in program.schedules():
-        for index, buffer in enumerate(schedule.buffers):
-            _require(buffer.offset + buffer.layout.size <= schedule.size, "workspace too small")
-            for other in schedule.buffers[:index]:
-                _require(
-                    not (_at_once(buffer, other) and _overlap(buffer, other)),
-                    f"{schedule.name}: {buffer.tensor} and {other.tensor} share memory",
-                )
+        _verify_memory(schedule.buffers, schedule.size, schedule.name)
+        _verify_memory(schedule.kept, schedule.kept_size, f"{schedule.name}, kept")
         _verify_calls(program, schedule)
     end = 0
     for slot in program.slots:
         _require(slot.offset >= end and slot.offset % 16 == 0, f"{slot.name} is misplaced")
         end = slot.offset
     return program
+
+
+def _verify_memory(buffers: tuple[Buffer, ...], size: int, where: str) -> None:
+    # Sorted by place, a buffer can only overlap those after it that start before its end.
+    ordered = sorted(buffers, key=lambda buffer: buffer.offset)
+    for index, buffer in enumerate(ordered):
+        end = buffer.offset + buffer.layout.size
+        _require(end <= size, f"{where}: too small for {buffer.tensor}")
+        for other in ordered[index + 1 :]:
+            if other.offset >= end:
+                break
+            _require(
+                not _at_once(buffer, other),
+                f"{where}: {buffer.tensor} and {other.tensor} share memory",
+            )
 
 
 def _verify_calls(program: Program, schedule: Schedule) -> None:
@@ -62,10 +80,6 @@ def _verify_calls(program: Program, schedule: Schedule) -> None:
 
 def _at_once(a: Buffer, b: Buffer) -> bool:
     return a.pinned or b.pinned or (a.first <= b.last and b.first <= a.last)
-
-
-def _overlap(a: Buffer, b: Buffer) -> bool:
-    return a.offset < b.offset + b.layout.size and b.offset < a.offset + a.layout.size
 
 
 def _require(condition: bool, message: str) -> None:

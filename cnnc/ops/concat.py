@@ -11,6 +11,7 @@ import numpy as np
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop
+from cnnc.ops.margins import narrow
 from cnnc.ops.op import (
     Array,
     Example,
@@ -62,51 +63,55 @@ class Concat(Op):
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         names = self.input_names(len(self.channels))
         firsts = [sum(self.channels[:i]) for i in range(len(names))]
-        if wrt is not None:
-            first, result = firsts[names.index(wrt)], layouts["result"]
-            part = ConcatPart("output_grad", layouts["output_grad"], first, 0, result)
-            return ConcatCopy((part,), result, ("output_grad",))
         result = layouts["result"]
+        if wrt is not None:
+            first = (firsts[names.index(wrt)], *(0 for _ in result.extents))
+            return narrow("output_grad", first, layouts)
         parts = tuple(
-            ConcatPart(name, layouts[name], 0, first, layouts[name])
+            ConcatPart(name, layouts[name], first)
             for name, first in zip(names, firsts, strict=True)
         )
-        return ConcatCopy(parts, result, names)
+        return ConcatCopy(parts, result)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         return (
             Example(cls((3, 1)), ((3, 4, 5), (1, 4, 5))),
             Example(cls((2, 17, 1)), ((2,), (17,), (1,))),
+            Example(cls((1, 2, 3, 1, 1)), tuple((c, 3) for c in (1, 2, 3, 1, 1))),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ConcatPart:
-    """One copied run of channels: from `source` channel `read` on to result channel `write` on."""
+    """One input; its channels go to the result's from `first` on."""
 
     name: str
     source: Layout
-    read: int
-    write: int
-    extent: Layout
+    first: int
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """Over every element that is copied."""
-        return position_loops(self.extent)
+        return position_loops(self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class ConcatCopy(Form):
-    """The copies of one direction."""
+    """The inputs' copies, one after the other."""
 
     parts: tuple[ConcatPart, ...]
     result: Layout
-    names: tuple[str, ...]
 
     TEMPLATE: ClassVar[str] = "concat"
     MACRO: ClassVar[str] = "copy"
 
     def operands(self) -> tuple[str, ...]:
-        return (*self.names, "result")
+        return (*(part.name for part in self.parts), "result")
+
+    def flat(self) -> ConcatCopy:
+        if not all(layout.dense for layout in (self.result, *(p.source for p in self.parts))):
+            return self
+        plane = self.result.strides()[0]
+        rows = tuple(ConcatPart(p.name, p.source.flat(), p.first * plane) for p in self.parts)
+        return ConcatCopy(rows, self.result.flat())

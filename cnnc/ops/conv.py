@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ops import conv_kernels
+from cnnc.ops import conv_kernels, conv_reference
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
@@ -19,28 +19,30 @@ from cnnc.ops.op import (
     Kind,
     Op,
     Operands,
+    OpError,
     ParameterSpec,
     Shape,
     as_float,
     single,
 )
 from cnnc.ops.window import (
+    Geometry,
     Pads,
-    pad_array,
     padding,
     per_axis,
+    reach,
     spatial,
-    taps,
-    unpad_array,
     window_extents,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
-    """y[o] = bias[o] + sum over i, t of weight[o, i, t] * x[i, position * stride + t - pad].
+    """y[o] = bias[o] + sum over i, t of weight[o, i, t] * x[i, position * stride + t * dilation - pad].
 
-    (in, *space) -> (filters, *outputs). Goodfellow, Bengio and Courville 2016, equation 9.6.
+    (in, *space) -> (filters, *outputs); with groups, `i` runs over the inputs of o's group, in /
+    groups of them. Goodfellow, Bengio and Courville 2016, equation 9.6; dilation after Yu and
+    Koltun 2016, equation 2; groups after Krizhevsky, Sutskever and Hinton 2012, section 3.5.
     """
 
     filters: int
@@ -49,6 +51,8 @@ class Conv(Op):
     pad: Pads
     bias: bool = True
     init: Initializer = AUTOMATIC
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
 
     NAME: ClassVar[str] = "conv"
     FIELDS: ClassVar[tuple[Field, ...]] = (
@@ -58,6 +62,8 @@ class Conv(Op):
         Field("pad", Kind.PADDING, "zeros around the input", 0),
         Field("bias", Kind.FLAG, "add a bias per filter", True),
         Field("init", Kind.INITIALIZER, "first values of the weight", AUTOMATIC),
+        Field("dilation", Kind.EXTENT, "step between a window's elements", 1),
+        Field("groups", Kind.COUNT, "parts of the channels that do not see each other", 1),
     )
 
     @classmethod
@@ -65,18 +71,28 @@ class Conv(Op):
         space = spatial(single(inputs), "conv")
         kernel = per_axis(arguments["kernel"], len(space), "kernel")
         stride = per_axis(arguments["stride"], len(space), "stride")
-        pads = padding(arguments["pad"], space, kernel, stride)
-        return cls(arguments["filters"], kernel, stride, pads, arguments["bias"], arguments["init"])
+        dilation = per_axis(arguments["dilation"], len(space), "dilation")
+        pads = padding(arguments["pad"], space, reach(kernel, dilation), stride)
+        rest = (arguments["bias"], arguments["init"], dilation, arguments["groups"])
+        return cls(arguments["filters"], kernel, stride, pads, *rest)
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the windows lie."""
+        return Geometry(self.kernel, self.stride, self.pad, self.dilation, self.groups)
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        space = spatial(single(inputs), "conv")
-        extents = window_extents("conv", space, self.kernel, self.stride, self.pad, "kernel")
+        shape = single(inputs)
+        check_groups(self.groups, shape[0], self.filters)
+        window = reach(self.kernel, self.dilation)
+        space = spatial(shape, "conv")
+        extents = window_extents("conv", space, window, self.stride, self.pad, "kernel")
         return (self.filters, *extents)
 
     def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
-        channels, window = single(inputs)[0], prod(self.kernel)
+        channels, window = single(inputs)[0] // self.groups, prod(self.kernel)
         shape = (self.filters, channels, *self.kernel)
-        fans = (channels * window, self.filters * window)
+        fans = (channels * window, self.filters // self.groups * window)
         weight = ParameterSpec("weight", shape, self.init, *fans)
         bias = ParameterSpec("bias", (self.filters,), Zeros(), *fans)
         return (weight, bias) if self.bias else (weight,)
@@ -85,54 +101,45 @@ class Conv(Op):
         return {"input": ("weight",), "weight": ("input",), "bias": ()}[wrt]
 
     def forward(self, operands: Operands) -> Array:
-        x = pad_array(as_float(operands["input"]), self.pad)
-        weight = operands["weight"]
-        outputs = self.output_shape((operands["input"].shape[1:],))[1:]
-        y = np.zeros((x.shape[0], self.filters, *outputs), x.dtype)
-        for tap, cut in taps(self.kernel, self.stride, outputs):
-            y += np.einsum("ni...,oi->no...", x[cut], weight[tap])
-        if self.bias:
-            y += operands["bias"].reshape(1, -1, *(1 for _ in outputs))
-        return y
+        x, weight = as_float(operands["input"]), operands["weight"]
+        outputs = self.output_shape((x.shape[1:],))[1:]
+        y = conv_reference.correlate(x, weight, self.geometry, outputs)
+        return y + operands["bias"].reshape(-1, *(1 for _ in outputs)) if self.bias else y
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         if wrt == "bias":
             return np.asarray(grad.sum(axis=(0, *range(2, grad.ndim))))
         if wrt == "weight":
-            return self._weight_gradient(grad, as_float(operands["input"]), shape)
-        x_grad = pad_array(np.zeros((len(grad), *shape), grad.dtype), self.pad)
-        for tap, cut in taps(self.kernel, self.stride, grad.shape[2:]):
-            x_grad[cut] += np.einsum("no...,oi->ni...", grad, operands["weight"][tap])
-        return unpad_array(x_grad, self.pad)
-
-    def _weight_gradient(self, grad: Array, x: Array, shape: Shape) -> Array:
-        x = pad_array(x, self.pad)
-        weight_grad = np.zeros(shape, grad.dtype)
-        summed = [0, *range(2, grad.ndim)]
-        for tap, cut in taps(self.kernel, self.stride, grad.shape[2:]):
-            weight_grad[tap] = np.tensordot(grad, x[cut], (summed, summed))
-        return weight_grad
+            x = as_float(operands["input"])
+            return conv_reference.correlate_weight(x, grad, self.geometry, shape)
+        return conv_reference.spread(grad, operands["weight"], self.geometry, shape)
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
-        return prod(self.output_shape(inputs)) * single(inputs)[0] * prod(self.kernel)
+        channels = single(inputs)[0] // self.groups
+        return prod(self.output_shape(inputs)) * channels * prod(self.kernel)
 
     def halo(self, wrt: str | None) -> Pads:
         return self.pad if wrt in (None, "weight") else ()
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        build = {
-            None: conv_kernels.forward,
-            "input": conv_kernels.input_gradient,
-            "weight": conv_kernels.weight_gradient,
-            "bias": conv_kernels.bias_gradient,
-        }[wrt]
-        return build(self.stride, self.kernel, self.pad, self.bias, layouts, machine)
+        g = self.geometry
+        match wrt:
+            case None:
+                x, y = layouts["input"], layouts["result"]
+                return conv_kernels.forward(g, x, y, machine, bias=self.bias)
+            case "input":
+                x, y = layouts["result"], layouts["output_grad"]
+                return conv_kernels.input_gradient(g, x, y, machine)
+            case "weight":
+                x, y = layouts["input"], layouts["output_grad"]
+                return conv_kernels.weight_gradient(g, x, y, machine)
+        return conv_kernels.bias_gradient(layouts["output_grad"])
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         def make(filters: int, shape: Shape, **given: Any) -> Example:
-            arguments = {"stride": 1, "pad": 0, "bias": True, "init": AUTOMATIC, **given}
-            return Example(cls.bind({"filters": filters, **arguments}, (shape,)), (shape,))
+            defaults = {f.name: f.default for f in cls.FIELDS[2:]}
+            return Example(cls.bind(defaults | {"filters": filters} | given, (shape,)), (shape,))
 
         return (
             make(1, (1, 4, 4), kernel=1),
@@ -149,4 +156,26 @@ class Conv(Op):
             make(4, (3, 19), kernel=5, pad="same"),
             make(2, (1, 33), kernel=4, stride=3, pad=(2, 1)),
             make(2, (2, 5, 4, 6), kernel=3, stride=(1, 2, 1), pad=1),
+            make(40, (36, 9, 8), kernel=1, stride=2),
+            make(3, (2, 40), kernel=17, dilation=2, pad="same"),
+            make(6, (4, 11, 10), kernel=(3, 2), stride=(2, 3), dilation=(3, 2), pad=2, groups=2),
+            make(5, (5, 9, 8), kernel=3, pad="same", dilation=2, groups=5),
+            make(6, (3, 10, 7), kernel=5, stride=2, pad=(2, 1), groups=3),
+            make(4, (4, 23), kernel=3, stride=2, dilation=4, pad=3, groups=4),
+            make(4, (2, 5, 6, 7), kernel=(2, 3, 2), stride=(2, 2, 1), dilation=(1, 3, 2),
+                 pad=[0, (3, 2), 1], groups=2),
         )
+
+
+def check_groups(groups: int, channels: int, filters: int) -> None:
+    """OpError unless the groups divide the channels on both sides."""
+    if channels % groups == 0 and filters % groups == 0:
+        return
+    common = gcd(channels, filters)
+    divisors = ", ".join(str(n) for n in range(1, common + 1) if common % n == 0)
+    raise OpError(
+        "bad-value",
+        f"groups={groups} must divide the {channels} input channels and the {filters} filters",
+        help=f"groups may be {divisors}",
+        argument="groups",
+    )

@@ -1,6 +1,7 @@
-"""conv's loops as templates/conv.pyx.j2 reads them: one form a direction, direct convolution.
+"""Convolution's loops as templates/conv.pyx.j2 reads them: one form a direction, directly summed.
 
-Plain values and the coordinates that follow from them; conv_kernels chooses the tiles.
+Plain values and the coordinates that follow from them; conv_kernels chooses the tiles. `x` is what
+a convolution reads and `y` what it gives: a transposed one has them exchanged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from math import prod
 from typing import ClassVar, TypeAlias
 
 from cnnc.ops.affine import Affine
+from cnnc.ops.conv_strips import Strip
+from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, axes
 
@@ -18,58 +21,21 @@ Tiles: TypeAlias = tuple[tuple[Loop, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """One spatial axis: its kernel, stride, padding before, and extents."""
-
-    variable: str
-    kernel: int
-    stride: int
-    pad: int
-    inputs: int
-    outputs: int
-
-    @property
-    def tap(self) -> Loop:
-        """Over the kernel's elements along this axis."""
-        return Loop(f"{self.variable}_tap", 0, self.kernel)
-
-    @property
-    def output(self) -> Loop:
-        """Over output positions."""
-        return Loop(self.variable, 0, self.outputs)
-
-    @property
-    def input(self) -> Loop:
-        """Over input positions."""
-        return Loop(self.variable, 0, self.inputs)
-
-    @property
-    def read(self) -> Affine:
-        """The input position that an output position meets at a tap."""
-        return self.output.at * self.stride + self.tap.at - self.pad
-
-    @property
-    def quotient(self) -> str:
-        """The last output position whose window starts at or before an input position."""
-        start = self.input.at + self.pad
-        return str(start) if self.stride == 1 else f"({start}) // {self.stride}"
-
-    @property
-    def remainder(self) -> str:
-        """The first tap that meets an input position, with a stride above 1."""
-        return f"({self.input.at + self.pad}) % {self.stride}"
-
-
-@dataclass(frozen=True, slots=True)
 class ConvForm(Form):
-    """What the four directions share. Weights are (out, in, *kernel), row-major."""
+    """What all directions share. Weights are (out, in, *kernel), row-major.
+
+    Channels are those of one group. `x_name` and `y_name` are the pointers to x and y.
+    """
 
     in_channels: int
     out_channels: int
+    groups: int
     outer: tuple[Window, ...]
     last: Window
     x: Layout
     y: Layout
+    x_name: str
+    y_name: str
 
     TEMPLATE: ClassVar[str] = "conv"
 
@@ -77,6 +43,19 @@ class ConvForm(Form):
     def window(self) -> int:
         """Elements of one filter's channel."""
         return prod(w.kernel for w in self.outer) * self.last.kernel
+
+    @property
+    def group(self) -> Loop:
+        """Over the groups."""
+        return Loop("group", 0, self.groups)
+
+    def in_at(self, channel: Affine | int) -> Affine:
+        """A channel of x, from its place in the group."""
+        return self.group.at * self.in_channels + channel
+
+    def out_at(self, channel: Affine | int) -> Affine:
+        """A channel of y, from its place in the group."""
+        return self.group.at * self.out_channels + channel
 
     @property
     def taps(self) -> tuple[Loop, ...]:
@@ -96,7 +75,7 @@ class ConvForm(Form):
     def weight_at(
         self, o: Affine | int, i: Affine | int, taps: Sequence[Loop | Clipped | Affine] = ()
     ) -> Affine:
-        """Where the first column of a weight's kernel row lies; `taps` of the outer axes."""
+        """Where the first column of a weight's kernel row lies; `o` counts over all groups."""
         kernels = [w.kernel for w in self.outer] + [self.last.kernel]
         place = (Affine.of(o) * self.in_channels + i) * self.window
         for index, tap in enumerate(taps):
@@ -106,82 +85,105 @@ class ConvForm(Form):
 
     @property
     def reads(self) -> tuple[Affine, ...]:
-        """The input's outer position under the loops over output rows and taps."""
-        return tuple(w.read for w in self.outer)
+        """The outer position in x under the loops over output rows and taps."""
+        return tuple(w.read(w.output.at) for w in self.outer)
 
 
 @dataclass(frozen=True, slots=True)
-class ConvForward(ConvForm):
-    """Output rows by tiles of filters x columns; inputs by chunks that fit the cache."""
+class Summed(ConvForm):
+    """A direction that sums over channels: by chunks, so that what is read again stays cached.
+
+    The loop over chunks is outermost (`weights_first`: a chunk of the weights serves all rows), or
+    innermost around the tiles of sums.
+    """
 
     bias: bool
+    chunk: Loop
+    weights_first: bool
+    packed: int
+    """Columns that a tile reads of a row; 0 where it reads them in place."""
+
+    def scratch(self) -> int:
+        rows = prod(w.kernel for w in self.outer)
+        return self.chunk.step * rows * self.packed
+
+    def packed_at(self, channel: Affine, taps: Sequence[Loop | Clipped | Affine]) -> Affine:
+        """Where a packed row begins: [channel of the chunk][taps of the outer axes][column]."""
+        place = channel - self.chunk.at
+        for window, tap in zip(self.outer, taps, strict=True):
+            place = place * window.kernel + (tap if isinstance(tap, Affine) else tap.at)
+        return place * self.packed
+
+    def reads_from(self, name: str) -> tuple[str, ...]:
+        """The pointers that the kernel reads, x or y first."""
+        bias, scratch = ("bias",) if self.bias else (), ("scratch",) if self.packed else ()
+        return (name, "weight", *bias, *scratch)
+
+    @property
+    def around(self) -> tuple[Loop, ...]:
+        """Chunks, as the outermost loop."""
+        return (self.chunk,) if self.weights_first else ()
+
+    @property
+    def within(self) -> tuple[Loop, ...]:
+        """Chunks, as the loop around the tiles."""
+        return () if self.weights_first else (self.chunk,)
+
+    def chunk_loop(self, variable: str, channels: int) -> Loop | Clipped:
+        """Over the channels of a chunk; the last may have fewer."""
+        if not self.chunk.runs:
+            return Loop(variable, 0, channels)
+        end = str(self.chunk.at + self.chunk.step)
+        even = channels % self.chunk.step == 0
+        return Clipped(variable, str(self.chunk.at), end if even else f"min({end}, {channels})")
+
+    @property
+    def chunk_text(self) -> str:
+        """Of the chunks, for `reason`."""
+        return f", {self.chunk.step} channels at a time" if self.chunk.runs else ""
+
+    @property
+    def group_text(self) -> str:
+        """Of the groups, for `reason`."""
+        return f"{self.groups} groups, " if self.groups > 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvForward(Summed):
+    """Rows of y by tiles of columns x filters."""
+
     filters: Tiles
     columns: Tiles
-    chunk: Loop
+    kernel_columns: Tiles
 
     MACRO: ClassVar[str] = "forward"
 
+    def columns_read(self, width: int) -> int:
+        """Columns of x that a tile of this width reads."""
+        w = self.last
+        return (width - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
+
+    @property
+    def held(self) -> int:
+        """The most registers that a tile's shorter side takes."""
+        return min(self.filters[0][1], self.columns[0][1])
+
     @property
     def channels(self) -> Loop | Clipped:
-        """Over the input channels of a chunk; the last may have fewer."""
-        if not self.chunk.runs:
-            return Loop("i", 0, self.in_channels)
-        end = str(self.chunk.at + self.chunk.step)
-        even = self.in_channels % self.chunk.step == 0
-        return Clipped("i", str(self.chunk.at), end if even else f"min({end}, {self.in_channels})")
+        """Over the channels of x in a chunk."""
+        return self.chunk_loop("i", self.in_channels)
 
     def operands(self) -> tuple[str, ...]:
-        return ("input", "weight", "bias", "result") if self.bias else ("input", "weight", "result")
+        return (*self.reads_from(self.x_name), "result")
 
     def reason(self) -> str:
-        tile = f"{self.filters[0][1]}x{self.columns[0][1]}"
-        chunk = f", {self.chunk.step} channels at a time" if self.chunk.runs else ""
-        return f"direct, tile {tile} (filters x columns){chunk}"
+        tile = f"tile {self.filters[0][1]}x{self.columns[0][1]} (filters x columns)"
+        return f"direct, {self.group_text}{tile}{self.chunk_text}"
 
 
 @dataclass(frozen=True, slots=True)
-class TapRun:
-    """`count` taps in a row of kernel columns, each adding to `width` sums of a tile.
-
-    Tap k is kernel column `tap + k * tap_step`; its first sum is `target + k * target_step`, its
-    first gradient `source + k * source_step`, relative to the tile's first column.
-    """
-
-    count: int
-    width: int
-    tap: int
-    tap_step: int
-    target: int
-    target_step: int
-    source: int
-    source_step: int
-
-    def tap_at(self, k: Affine) -> Affine:
-        """The kernel column of the k-th tap."""
-        return k * self.tap_step + self.tap
-
-    def sum_at(self, k: Affine, c: Affine) -> Affine:
-        """The sum that the k-th tap's c-th product goes to."""
-        return c + k * self.target_step + self.target
-
-    def source_at(self, k: Affine, c: Affine) -> Affine:
-        """The output gradient that it comes from."""
-        return c + k * self.source_step + self.source
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """Equal tiles of input-gradient columns of one phase: the loop over them, and their taps."""
-
-    tile: Loop
-    width: int
-    phase: int
-    runs: tuple[TapRun, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConvInputGrad(ConvForm):
-    """Rows of the input's gradient gather from the output rows that read them, exactly clipped."""
+class ConvInputGrad(Summed):
+    """Rows of x's gradient gather from the rows of y that read them, exactly clipped."""
 
     channels: Tiles
     strips: tuple[Strip, ...]
@@ -189,39 +191,39 @@ class ConvInputGrad(ConvForm):
     MACRO: ClassVar[str] = "input_gradient"
 
     @property
+    def filters(self) -> Loop | Clipped:
+        """Over the channels of y in a chunk."""
+        return self.chunk_loop("o", self.out_channels)
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The tiles' widths."""
         return tuple(strip.width for strip in self.strips)
 
     @property
-    def gathers(self) -> tuple[Clipped, ...]:
-        """Loops over the outputs that read an input row, along each outer axis."""
-        return tuple(_gather(window) for window in self.outer)
+    def held(self) -> int:
+        """The most registers that a tile's shorter side takes."""
+        return min(self.channels[0][1], max(self.widths))
+
+    @property
+    def gathers(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the outputs that read a row of x, along each outer axis."""
+        return tuple(w.gather for w in self.outer)
 
     @property
     def gather_variables(self) -> tuple[str, ...]:
         """Variables that `gather_lines` assign."""
-        strided = [w.variable for w in self.outer if w.stride > 1]
-        return tuple(f"{name}_{what}" for name in strided for what in ("tap", "out"))
+        return tuple(name for w in self.outer for name in w.gather_variables)
 
     @property
     def gather_lines(self) -> tuple[str, ...]:
-        """With a stride above 1, the tap and the output position of each step."""
-        lines: list[str] = []
-        for w in self.outer:
-            if w.stride > 1:
-                step = f"{w.variable}_step"
-                lines.append(f"{w.variable}_tap = {w.remainder} + {step} * {w.stride}")
-                lines.append(f"{w.variable}_out = {w.quotient} - {step}")
-        return tuple(lines)
+        """What a step begins with."""
+        return tuple(line for w in self.outer for line in w.gather_lines)
 
     @property
     def gather_rows(self) -> tuple[Affine, ...]:
         """The output positions that a step reads."""
-        return tuple(
-            Affine.of(f"{w.variable}_out") if w.stride > 1 else w.input.at + w.pad - w.tap.variable
-            for w in self.outer
-        )
+        return tuple(w.gather_row for w in self.outer)
 
     @property
     def gather_taps(self) -> tuple[Affine, ...]:
@@ -229,29 +231,134 @@ class ConvInputGrad(ConvForm):
         return tuple(Affine.of(w.tap.variable) for w in self.outer)
 
     def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "weight", "result")
+        return (*self.reads_from(self.y_name), "result")
 
     def reason(self) -> str:
-        widths = max(strip.width for strip in self.strips)
-        return f"direct, tile {self.channels[0][1]}x{widths} (channels x columns)"
+        tile = f"tile {self.channels[0][1]}x{max(self.widths)} (channels x columns)"
+        return f"direct, {self.group_text}{tile}{self.chunk_text}"
 
 
 @dataclass(frozen=True, slots=True)
-class ConvWeightGrad(ConvForm):
-    """Tiles of filters x channels x kernel columns, each a sum over all positions and lanes."""
+class Summing(ConvForm):
+    """A weight gradient: sums over positions and lanes, by `patches` of rows that stay cached."""
 
-    filters: Tiles
-    channels: Tiles
-    columns: Tiles
+    patch: Loop
+    """Over the last outer axis, or over the columns where there is none."""
 
-    MACRO: ClassVar[str] = "weight_gradient"
+    @property
+    def before(self) -> tuple[Loop, ...]:
+        """Loops around the patches: the other outer axes, where patches cut anything."""
+        if not self.patch.runs:
+            return ()
+        return tuple(w.output for w in self.outer[:-1])
+
+    @property
+    def rows(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the output rows of a patch."""
+        if not self.patch.runs or not self.outer:
+            return self.output_rows
+        return (self._cut(self.outer[-1].output),)
+
+    @property
+    def positions(self) -> Loop | Clipped:
+        """Over the columns of a patch."""
+        whole = self.last.output
+        return whole if self.outer or not self.patch.runs else self._cut(whole)
+
+    def _cut(self, loop: Loop) -> Clipped:
+        end = str(self.patch.at + self.patch.step)
+        even = loop.stop % self.patch.step == 0
+        return Clipped(
+            loop.variable, str(self.patch.at), end if even else f"min({end}, {loop.stop})"
+        )
+
+    @property
+    def more(self) -> str:
+        """Whether a sum is added to what `result` holds."""
+        later = [f"{loop.at} > 0" for loop in (*self.before, self.patch) if loop.runs]
+        return " or ".join(["accumulate", *later])
 
     def operands(self) -> tuple[str, ...]:
         return ("output_grad", "input", "result")
 
+
+@dataclass(frozen=True, slots=True)
+class ConvWeightGrad(Summing):
+    """Tiles of filters x channels x kernel columns."""
+
+    filters: Tiles
+    channels: Tiles
+    columns: Tiles
+    packs: bool
+    """Whether a tile's part of y is copied together first: [filter][row of the patch][column]."""
+
+    @property
+    def patch_size(self) -> int:
+        """Positions of a patch."""
+        inner = self.last.outputs if self.outer else 1
+        around = prod(w.outputs for w in self.outer[:-1]) if not self.patch.runs else 1
+        return around * inner * min(self.patch.step, self.patch.stop)
+
+    def packed_at(self, filter_: Affine, column: Affine) -> Affine:
+        """Where an element of a tile's packed part of y lies."""
+        place = Affine.of(0)
+        if not self.outer:
+            return filter_ * self.patch_size + column - self.patch.at
+        rows = self.rows if self.patch.runs else self.output_rows
+        windows = self.outer[-1:] if self.patch.runs else self.outer
+        for loop, window in zip(rows, windows, strict=True):
+            place = place * window.outputs + loop.at
+        if self.patch.runs:
+            place = place - self.patch.at
+        return filter_ * self.patch_size + place * self.last.outputs + column
+
+    @property
+    def filter_stride(self) -> int:
+        """Elements from one filter of a tile to the next."""
+        return self.patch_size if self.packs else self.y.strides()[0]
+
+    def scratch(self) -> int:
+        return self.filters[0][1] * self.patch_size if self.packs else 0
+
+    def operands(self) -> tuple[str, ...]:
+        scratch = ("scratch",) if self.packs else ()
+        return ("output_grad", "input", *scratch, "result")
+
+    MACRO: ClassVar[str] = "weight_gradient"
+
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.channels[0][1]}x{self.columns[0][1]}"
-        return f"direct, tile {tile} (filters x channels x kernel columns)"
+        rows = f", {self.patch.step} rows at a time" if self.patch.runs else ""
+        return f"direct, tile {tile} (filters x channels x kernel columns){rows}"
+
+
+@dataclass(frozen=True, slots=True)
+class DepthwiseWeightGrad(Summing):
+    """One channel a group: tiles of the kernel itself, rows x columns, in one pass over a plane."""
+
+    kernel_rows: Tiles
+    columns: Tiles
+
+    MACRO: ClassVar[str] = "depthwise_weight_gradient"
+
+    def taps_at(self, row: Affine) -> tuple[Affine, ...]:
+        """Taps of the outer axes, this one along the last of them."""
+        return (*(tap.at for tap in self.taps[:-1]), row)
+
+    def reads_at(self, row: Affine) -> tuple[Affine, ...]:
+        """The outer position in x of that tap."""
+        *before, w = self.outer
+        at = w.output.at * w.stride + row * w.dilation - w.pad
+        return (*(other.read(other.output.at) for other in before), at)
+
+    @property
+    def row_step(self) -> int:
+        """Elements from one kernel row's input to the next."""
+        return self.x.strides()[-2] * self.outer[-1].dilation
+
+    def reason(self) -> str:
+        tile = f"{self.kernel_rows[0][1]}x{self.columns[0][1]}"
+        return f"direct, a channel at a time, tile {tile} (kernel rows x columns)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +379,3 @@ class ConvBiasGrad(Form):
 
     def operands(self) -> tuple[str, ...]:
         return ("output_grad", "result")
-
-
-def _gather(w: Window) -> Clipped:
-    """The taps, or steps of one stride, at which an input position meets outputs that exist."""
-    low = f"max(0, {w.input.at + w.pad - (w.outputs - 1)})"
-    if w.stride == 1:
-        return Clipped(w.tap.variable, low, f"min({w.kernel}, {w.input.at + w.pad + 1})")
-    steps = f"({w.kernel - 1 + w.stride} - {w.remainder}) // {w.stride}"
-    low = f"max(0, {w.quotient} - {w.outputs - 1})"
-    return Clipped(f"{w.variable}_step", low, f"min({w.quotient} + 1, {steps})")

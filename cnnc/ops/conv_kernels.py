@@ -1,7 +1,7 @@
-"""conv's register and cache tiles: an op's extents and its tensors' layouts -> a form a direction.
+"""Convolution's register and cache tiles: extents and layouts -> a form a direction.
 
-Direct convolution only. What the forms mean is in conv_forms, what becomes of them in
-templates/conv.pyx.j2.
+Direct sums only. What the forms mean is in conv_forms, what becomes of them in
+templates/conv.pyx.j2. conv and conv_transpose both come here, with x and y exchanged.
 """
 
 from __future__ import annotations
@@ -13,140 +13,186 @@ from cnnc.ops.conv_forms import (
     ConvForward,
     ConvInputGrad,
     ConvWeightGrad,
-    Strip,
-    TapRun,
-    Window,
+    DepthwiseWeightGrad,
+    Summing,
 )
-from cnnc.ops.layout import Layout, Layouts, Machine
+from cnnc.ops.conv_strips import strips
+from cnnc.ops.conv_window import Window
+from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops
-from cnnc.ops.op import Shape
-from cnnc.ops.window import Pads
+from cnnc.ops.window import Geometry, reach
+
+_PEELED = 308
+"""Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
+
+_LEVEL2 = 16
+"""The second-level cache is taken to be this many times the first."""
+
+_Shared = tuple[int, int, int, tuple[Window, ...], Window, Layout, Layout, str, str]
 
 
 def forward(
-    stride: Shape, kernel: Shape, pads: Pads, bias: bool, layouts: Layouts, machine: Machine
+    geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool, reads: str = "input"
 ) -> ConvForward:
-    """Loops of the forward direction."""
-    x, y = layouts["input"], layouts["result"]
-    tile = register_tile(y.channels, y.extents[-1], machine.registers)
+    """Loops of y from x; `reads` is the pointer to x."""
+    g = geometry
+    shared = _shared(g, x, y, reads, "result")
+    channels, filters = shared[:2]
+    tile = register_tile(filters, y.extents[-1], machine.registers)
+    columns = (tile[1] - 1) * g.stride[-1] + reach(g.kernel, g.dilation)[-1]
+    packed = columns if _packs(channels, filters, tile[0]) else 0
+    chunk = _chunk(channels, prod(g.kernel[:-1]) * columns, machine)
+    first = _weights_first(g, channels, filters, y, tile[1], chunk, machine)
+    longest = max(1, _PEELED // (tile[0] * tile[1]))
     return ConvForward(
-        *_shared(stride, kernel, pads, x, y),
+        *shared,
         bias,
-        tile_loops("o0", y.channels, tile[0]),
+        Loop("i0", 0, channels, chunk),
+        first,
+        packed,
+        tile_loops("o0", filters, tile[0]),
         tile_loops("column", y.extents[-1], tile[1]),
-        Loop("i0", 0, x.channels, _chunk(x, kernel, machine)),
+        tile_loops("k0", g.kernel[-1], longest),
     )
 
 
 def input_gradient(
-    stride: Shape, kernel: Shape, pads: Pads, bias: bool, layouts: Layouts, machine: Machine
+    geometry: Geometry,
+    x: Layout,
+    y: Layout,
+    machine: Machine,
+    *,
+    bias: bool = False,
+    reads: str = "output_grad",
 ) -> ConvInputGrad:
-    """Loops of the data gradient."""
-    x, y = layouts["result"], layouts["output_grad"]
-    widest = -(-x.extents[-1] // stride[-1])
-    tile = register_tile(x.channels, widest, machine.registers)
-    shared = _shared(stride, kernel, pads, x, y)
-    strips = [
-        strip
-        for phase in range(min(stride[-1], x.extents[-1]))
-        for strip in _strips(shared[3], phase, tile[1])
-    ]
-    return ConvInputGrad(*shared, tile_loops("i0", x.channels, tile[0]), tuple(strips))
+    """Loops of x's gradient from y's; `reads` is the pointer to y."""
+    g = geometry
+    shared = _shared(g, x, y, "result", reads)
+    channels, filters, last = shared[0], shared[1], shared[4]
+    tile = register_tile(channels, -(-x.extents[-1] // g.stride[-1]), machine.registers)
+    tiles = strips(last.last_axis, tile[1], max(1, _PEELED // (tile[0] * tile[1])))
+    columns = max(strip.columns for strip in tiles)
+    rows = prod(-(-k // s) for k, s in zip(g.kernel[:-1], g.stride[:-1], strict=True))
+    packed = columns if columns and _packs(filters, channels, tile[0]) else 0
+    chunk = _chunk(filters, rows * max(1, columns), machine)
+    first = _weights_first(g, filters, channels, x, tile[1], chunk, machine)
+    return ConvInputGrad(
+        *shared,
+        bias,
+        Loop("o0", 0, filters, chunk),
+        first,
+        packed,
+        tile_loops("i0", channels, tile[0]),
+        tiles,
+    )
 
 
 def weight_gradient(
-    stride: Shape, kernel: Shape, pads: Pads, bias: bool, layouts: Layouts, machine: Machine
-) -> ConvWeightGrad:
-    """Loops of the weight gradient."""
-    x, y = layouts["input"], layouts["output_grad"]
-    limit = machine.registers - 4
-    columns = split(kernel[-1], max(1, limit // 2))[0][2]
-    group = 1 if columns >= 3 else min(x.channels, 4)
-    filters, _ = register_tile(y.channels, columns * group, machine.registers)
-    filters = max(1, min(filters, limit // (columns * group)))
+    geometry: Geometry,
+    x: Layout,
+    y: Layout,
+    machine: Machine,
+    *,
+    x_name: str = "input",
+    y_name: str = "output_grad",
+) -> Summing:
+    """Loops of the weight gradient from x and y's gradient."""
+    g = geometry
+    shared = _shared(g, x, y, x_name, y_name)
+    channels, filters = shared[:2]
+    columns = split(g.kernel[-1], machine.registers // 4)[0][2]
+    if g.groups > 1 and channels == 1 and len(g.kernel) > 1:
+        rows = split(g.kernel[-2], max(1, (machine.registers - 4) // columns))[0][2]
+        return DepthwiseWeightGrad(
+            *shared,
+            _patch(shared, 1, machine),
+            tile_loops("r0", g.kernel[-2], rows),
+            tile_loops("k0", g.kernel[-1], columns),
+        )
+    depth = 1 if columns >= 3 else min(channels, 4)
+    # What a tile reads of x stays in registers beside its sums.
+    most = (machine.registers - 2) // (columns * depth) - 1
+    height = split(filters, max(1, most))[0][2]
     return ConvWeightGrad(
-        *_shared(stride, kernel, pads, x, y),
-        tile_loops("o0", y.channels, filters),
-        tile_loops("i0", x.channels, group),
-        tile_loops("k0", kernel[-1], columns),
+        *shared,
+        _patch(shared, height, machine),
+        tile_loops("o0", filters, height),
+        tile_loops("i0", channels, depth),
+        tile_loops("k0", g.kernel[-1], columns),
+        _packs(filters, channels * prod(g.kernel), depth * columns),
     )
 
 
-def bias_gradient(
-    stride: Shape, kernel: Shape, pads: Pads, bias: bool, layouts: Layouts, machine: Machine
-) -> ConvBiasGrad:
+def bias_gradient(y: Layout) -> ConvBiasGrad:
     """Loops of the bias gradient."""
-    y = layouts["output_grad"]
     return ConvBiasGrad(y, tile_loops("o0", y.channels, 8))
 
 
-def _shared(
-    stride: Shape, kernel: Shape, pads: Pads, x: Layout, y: Layout
-) -> tuple[int, int, tuple[Window, ...], Window, Layout, Layout]:
-    names = axes(len(kernel))
+def _shared(geometry: Geometry, x: Layout, y: Layout, x_name: str, y_name: str) -> _Shared:
+    """The fields that all forms begin with."""
+    g = geometry
     windows = tuple(
-        Window(name, k, s, before, n, m)
-        for name, k, s, (before, _), n, m in zip(
-            names, kernel, stride, pads, x.extents, y.extents, strict=True
+        Window(name, k, s, d, before, n, m)
+        for name, k, s, d, (before, _), n, m in zip(
+            axes(len(g.kernel)),
+            g.kernel,
+            g.stride,
+            g.dilation,
+            g.pad,
+            x.extents,
+            y.extents,
+            strict=True,
         )
     )
-    return x.channels, y.channels, windows[:-1], windows[-1], x, y
+    ins, outs = x.channels // g.groups, y.channels // g.groups
+    return ins, outs, g.groups, windows[:-1], windows[-1], x, y, x_name, y_name
 
 
-def _chunk(x: Layout, kernel: Shape, machine: Machine) -> int:
-    """Channels whose rows under one window fit the first-level cache."""
-    rows = prod(kernel[:-1]) * x.padded()[-1] * machine.lanes * 4
-    fitting = max(1, int(machine.level1 * 0.9) // rows)
-    return x.channels if fitting >= x.channels else split(x.channels, fitting)[0][2]
+def _packs(summed: int, reused: int, tile: int) -> bool:
+    """Whether to copy what a tile reads together first: planes a power of two apart share cache
+    lines, so that what many tiles read again would be lost between them.
+    """
+    return summed > 8 and reused >= 4 * tile
 
 
-def _strips(last: Window, phase: int, width: int) -> list[Strip]:
-    """Tiles of the columns `phase, phase + stride, ...`; equal neighbours become one loop."""
-    columns = len(range(phase, last.inputs, last.stride))
-    strips: list[Strip] = []
-    for start, stop, size in split(columns, width):
-        for first in range(start, stop, size):
-            runs = _runs(_reach(last, phase, first, size))
-            tile = Loop("column", first, first + size, size)
-            same = strips and (strips[-1].runs, strips[-1].width) == (runs, size)
-            if same:
-                tile = Loop("column", strips.pop().tile.start, first + size, size)
-            strips.append(Strip(tile, size, phase, runs))
-    return strips
+def _chunk(channels: int, elements: int, machine: Machine) -> int:
+    """Channels of which one tile's windows fit the first-level cache."""
+    fitting = max(1, int(machine.level1 * 0.8) // (elements * machine.lanes * 4))
+    return channels if fitting >= channels else split(channels, fitting)[0][2]
 
 
-def _reach(last: Window, phase: int, first: int, size: int) -> list[tuple[int, int, int, int]]:
-    """(tap, first sum, sums, first source relative to the tile) of each tap that meets the tile."""
-    reach = []
-    for tap in range(last.kernel):
-        shift, rest = divmod(phase + last.pad - tap, last.stride)
-        low, high = max(first, -shift), min(first + size, last.outputs - shift)
-        if rest == 0 and low < high:
-            reach.append((tap, low - first, high - low, low + shift - first))
-    return reach
+def _weights_first(
+    geometry: Geometry,
+    summed: int,
+    made: int,
+    result: Layout,
+    width: int,
+    chunk: int,
+    machine: Machine,
+) -> bool:
+    """Whether reading the result again for each chunk costs less than all weights for each tile."""
+    weights = 4 * summed * made * prod(geometry.kernel)
+    if weights <= _LEVEL2 * machine.level1 // 2 or chunk >= summed:
+        return False
+    again = 2 * (-(-summed // chunk) - 1) * result.size * machine.lanes * 4
+    tiles = prod(result.extents[:-1]) * -(-result.extents[-1] // width)
+    return again // geometry.groups < 2 * (tiles - 1) * weights
 
 
-def _runs(reach: list[tuple[int, int, int, int]]) -> tuple[TapRun, ...]:
-    """Join taps of equal width whose places advance evenly."""
-    runs: list[list[tuple[int, int, int, int]]] = []
-    for entry in reach:
-        run = runs[-1] if runs else None
-        if (
-            run
-            and entry[2] == run[0][2]
-            and (len(run) < 2 or _step(run[-2:]) == _step([run[-1], entry]))
-        ):
-            run.append(entry)
-        else:
-            runs.append([entry])
-    result = []
-    for run in runs:
-        tap, target, width, source = run[0]
-        steps = _step(run[:2]) if len(run) > 1 else (0, 0, 0)
-        result.append(TapRun(len(run), width, tap, steps[0], target, steps[1], source, steps[2]))
-    return tuple(result)
+def _patch(shared: _Shared, filters: int, machine: Machine) -> Loop:
+    """Rows (columns, on one axis) of y that stay cached while a tile's weights are gone through."""
+    outer, last, x, y = shared[3:7]
+    register = machine.lanes * 4
+    room = machine.level1 * 2 // (filters * register)
+    if (x.size + y.size) * register <= _LEVEL2 * machine.level1:
+        room = y.size
+    if not outer:
+        return _even(last.variable, last.outputs, room)
+    whole = prod(w.outputs for w in outer) * last.outputs
+    step = outer[-1].outputs if whole <= room else max(1, room // last.outputs)
+    return _even(outer[-1].variable, outer[-1].outputs, step)
 
 
-def _step(pair: list[tuple[int, int, int, int]]) -> tuple[int, int, int]:
-    (a, b, _, c), (d, e, _, f) = pair
-    return d - a, e - b, f - c
+def _even(variable: str, extent: int, most: int) -> Loop:
+    step = extent if extent <= most else split(extent, most)[0][2]
+    return Loop(f"{variable}0", 0, extent, step)

@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 from cnnc.ops.op import Field, Kind, OpError
 
+_LARGEST = 3.4028234663852886e38
+"""The largest float32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Initializer:
@@ -65,6 +68,33 @@ AUTOMATIC = Automatic()
 
 
 @dataclass(frozen=True, slots=True)
+class Uniform(Initializer):
+    """U(-bound, bound), whatever the fans."""
+
+    bound: float
+
+    NAME: ClassVar[str] = "uniform"
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        Field("limit", Kind.NUMBER, "half-width; above 0", minimum=0),
+    )
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any]) -> Initializer:
+        bound = float(arguments["limit"])
+        if not 0 < bound <= _LARGEST:
+            raise OpError(
+                "bad-value",
+                "uniform needs a limit above 0 that is a finite float32 number",
+                help="write zeros for weights that are all 0",
+                argument="limit",
+            )
+        return cls(bound)
+
+    def limit(self, fan_in: int, fan_out: int) -> float:
+        return self.bound
+
+
+@dataclass(frozen=True, slots=True)
 class Zeros(Initializer):
     """All zero."""
 
@@ -98,5 +128,5 @@ class Constant(Initializer):
 
 
 INITIALIZERS: dict[str, type[Initializer]] = {
-    kind.NAME: kind for kind in (He, Glorot, Zeros, Constant)
+    kind.NAME: kind for kind in (He, Glorot, Uniform, Zeros, Constant)
 }

@@ -25,6 +25,9 @@ class InputLoad(Form):
     def operands(self) -> tuple[str, ...]:
         return ("source", "samples", "result")
 
+    def flat(self) -> InputLoad:
+        return _load(self.dtype, self.result.flat()) if self.result.dense else self
+
     @property
     def features(self) -> int:
         """Elements of a sample."""
@@ -62,9 +65,7 @@ class OutputStore(Form):
 
 def input_load(dtype: str, result: Layout) -> InputLoad:
     """The form that fills a tensor of the given layout."""
-    if result.dense:
-        result = result.flat()
-    return InputLoad(dtype, result, position_loops(result))
+    return _load(dtype, result)
 
 
 def output_store(source: Layout) -> OutputStore:
@@ -72,6 +73,10 @@ def output_store(source: Layout) -> OutputStore:
     if source.dense:
         source = source.flat()
     return OutputStore(source, position_loops(source))
+
+
+def _load(dtype: str, result: Layout) -> InputLoad:
+    return InputLoad(dtype, result, position_loops(result))
 
 
 def _in_sample(layout: Layout, loops: tuple[Loop, ...]) -> Affine:

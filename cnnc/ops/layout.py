@@ -95,6 +95,17 @@ class Form:
         """Those of its operands that hold class indices, int32 a lane."""
         return ()
 
+    def floats(self) -> tuple[str, ...]:
+        """Those of its operands that hold one float an element for all samples: parameters."""
+        return ()
+
+    def flat(self) -> Form:
+        """The same kernel over one row, if no operand has a halo.
+
+        Only asked for where nothing that is applied to its result needs coordinates.
+        """
+        return self
+
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0

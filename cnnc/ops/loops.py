@@ -115,9 +115,11 @@ def register_tile(
                 total += trips * (max(work, 8) + 0.5 * (width + depth * repeat))
         return total
 
+    # Beside the sums, the shorter side of the tile is held, and one element of the longer.
     shapes: Iterator[tuple[int, int]] = (
         (s, v)
         for s in range(1, min(scalars, limit) + 1)
         for v in range(1, min(vectors, limit // s) + 1)
+        if s * v * repeat + min(s, v) + registers // 16 < registers
     )
     return min(shapes, key=lambda tile: (cost(*tile), len(split(scalars, tile[0])), tile))

@@ -46,7 +46,9 @@ class Trait(Enum):
     ELEMENTWISE = "reads one position to write one, so that a producer can apply it as it stores"
     VIEW = "has its input's elements in its input's order: the same memory, if that has no halo"
     LOSS = "ends the network; its kernels take no epilogue"
+    PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
+    BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
 
 
 class _Required:
@@ -120,11 +122,12 @@ class ParameterSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """One op of what a layer does in training, where that is not what it does in inference.
+    """One op of several that a layer is made of, in training or in inference.
 
-    `reads` are operand names of the layer, `random` (a word of random bits a sample, new in every
-    step), or suffixes of earlier steps; the op's own operand names follow in the same order. The
-    last step's result is the layer's. `suffix` names its tensor: `<layer>_<suffix>`.
+    `reads` are operand names of the layer, parameters too, `random` (a word of random bits a
+    sample, new in every step), or suffixes of earlier steps; inputs stand before parameters, in the
+    order of the op's own. The last step's result is the layer's and has its name; `suffix` names
+    any other's: `<layer>_<suffix>`.
     """
 
     suffix: str
@@ -136,14 +139,19 @@ class TrainingStep:
 class Example:
     """One sample from which the generic tests of an op are made.
 
-    inputs: shapes without the batch axis. `integer_targets` gives the class count where the second
-    input of a loss holds labels.
+    inputs: shapes without the batch axis. `classes` is how many there are where the second input of
+    a loss holds labels. Inputs lie between -0.5 and 0.5, times `scale`: choose it so that they
+    reach every branch of the formula.
     """
 
     op: Op
     inputs: tuple[Shape, ...]
     classes: int | None = None
+    scale: float = 1.0
 
+
+RANDOM = "random"
+"""The operand that holds random bits: a uint32 a sample, shape (), new in every training step."""
 
 Operands = Mapping[str, Array]
 """Arrays by operand name: the op's inputs (`input_names`) and parameters, and `output`."""
@@ -208,15 +216,27 @@ class Op:
         """
         return ()
 
+    def inference_steps(self) -> tuple[TrainingStep, ...]:
+        """The ops that the layer is made of in inference; empty where it is one itself."""
+        return ()
+
     def halo(self, wrt: str | None) -> Pads:
         """The zeros that the kernel of a direction needs around the op's input; () for none."""
         return ()
+
+    def halo_operand(self, wrt: str | None) -> str:
+        """The operand that `halo` surrounds, where that is not the input."""
+        return "input"
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         """The loops of the forward kernel (wrt None) or of the gradient by an operand.
 
         `layouts` maps operand names, and `result`, to the layouts that the planner gave them.
         """
+        raise NotImplementedError
+
+    def finish_form(self, layouts: Layouts) -> Form:
+        """For an op of Trait.BATCH that reads samples: how the blocks' parts become one result."""
         raise NotImplementedError
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
@@ -227,6 +247,14 @@ class Op:
     def examples(cls) -> tuple[Example, ...]:
         """Samples from which the generic tests are made; at least one awkward."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWeights:
+    """What the labels of a batch count: `weights` by class (None: 1 each), 0 for `ignore`."""
+
+    ignore: int | None
+    weights: tuple[float, ...] | None
 
 
 class LossOp(Op):
@@ -256,6 +284,15 @@ class LossOp(Op):
         """How many labels there are; None where the target is no label."""
         return None
 
+    def label_weights(self) -> LabelWeights | None:
+        """What each label counts; None where every sample counts the same.
+
+        Without them `forward` is each sample's mean over its positions, and the network's loss the
+        mean over the samples. With them `forward` is each sample's weighted sum, and the network's
+        loss is the sum of all, divided by the sum of the weights of all labels of the batch.
+        """
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
@@ -274,8 +311,9 @@ class Input:
     """Where a named array enters the network; `dtype` is what the caller passes.
 
     uint8 values are converted to float32 unscaled; normalisation is a layer. Differentiation adds
-    two more kinds: `label`, a class index a sample, and `weight`, the share of each sample in the
-    mean loss (0 in the lanes beyond the batch).
+    more kinds: `label`, class indices; `weight`, the share of each sample in the mean loss (0 in
+    the lanes beyond the batch); `live`, 1 for each sample (0 in these lanes); `random`, a word of
+    random bits for each.
     """
 
     shape: Shape
@@ -295,6 +333,7 @@ def as_float(array: Array) -> Array:
 
 
 __all__ = [
+    "RANDOM",
     "REQUIRED",
     "Array",
     "Example",
@@ -302,6 +341,7 @@ __all__ = [
     "Gradient",
     "Input",
     "Kind",
+    "LabelWeights",
     "LossOp",
     "Op",
     "OpError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import TypeAlias
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
@@ -14,21 +15,26 @@ from cnnc.ops.window import Pads
 
 @dataclass(frozen=True, slots=True)
 class PoolAxis:
-    """One spatial axis of a pooling window."""
+    """One spatial axis of a pooling window; `after` is the padding that counts after the input."""
 
     output: Loop
     tap: Loop
     size: int
     stride: int
     pad: int
+    after: int
     inputs: int
     outputs: int
 
     @property
+    def end(self) -> int:
+        """The input position after the last window's last element."""
+        return (self.outputs - 1) * self.stride + self.size - self.pad
+
+    @property
     def clips(self) -> bool:
         """Whether some window reaches beyond the input."""
-        last = (self.outputs - 1) * self.stride + self.size - self.pad
-        return self.pad > 0 or last > self.inputs
+        return self.pad > 0 or self.end > self.inputs
 
     @property
     def start(self) -> Affine:
@@ -45,6 +51,15 @@ class PoolAxis:
         """The tap after the last that meets the input."""
         return f"min({self.size}, {self.inputs + self.pad - self.output.at * self.stride})"
 
+    def count(self, padding: bool) -> str | int:
+        """How many elements of the input, or of the padded input, a window holds."""
+        if not padding:
+            return f"{self.high} - {self.low}" if self.clips else self.size
+        if self.end <= self.inputs + self.after:
+            return self.size
+        padded = self.inputs + self.pad + self.after
+        return f"min({self.size}, {padded - self.output.at * self.stride})"
+
     @property
     def overlaps(self) -> bool:
         """Whether two windows may share an element."""
@@ -53,8 +68,48 @@ class PoolAxis:
     @property
     def covers(self) -> bool:
         """Whether every input element lies in exactly one window."""
-        exact = (self.outputs - 1) * self.stride + self.size - self.pad >= self.inputs
-        return exact and (self.size == self.stride or self.outputs == 1)
+        return self.end >= self.inputs and (self.size == self.stride or self.outputs == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class UnevenAxis:
+    """An axis cut into windows from floor(i n / m) to ceil((i + 1) n / m), m no divisor of n.
+
+    A tap is an input position, so that windows start at 0.
+    """
+
+    output: Loop
+    tap: Loop
+    inputs: int
+    outputs: int
+
+    clips = True
+    overlaps = True
+    covers = False
+
+    @property
+    def start(self) -> Affine:
+        """Where taps are counted from."""
+        return Affine()
+
+    @property
+    def low(self) -> str:
+        """The first input position of a window."""
+        return f"{self.output.at * self.inputs} // {self.outputs}"
+
+    @property
+    def high(self) -> str:
+        """The input position after a window."""
+        return (
+            f"({self.output.at * self.inputs + self.inputs + self.outputs - 1}) // {self.outputs}"
+        )
+
+    def count(self, padding: bool) -> str:
+        """How many elements a window holds; there is no padding."""
+        return f"{self.high} - {self.low}"
+
+
+Axes: TypeAlias = tuple[PoolAxis | UnevenAxis, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +119,13 @@ class Pool(Form):
     template: str
     macro: str
     names: tuple[str, ...]
-    axes: tuple[PoolAxis, ...]
+    axes: Axes
     channel: Loop
     x: Layout
     y: Layout
     grad: Layout
     result: Layout
+    counts_padding: bool
 
     @property
     def outputs(self) -> tuple[Loop, ...]:
@@ -92,21 +148,27 @@ class Pool(Form):
     def step(self, layout: Layout) -> Affine:
         """How far a tap lies from the window's first, in a tensor that lies as the input does."""
         total = Affine()
-        for axis, stride in zip(self.axes, layout.strides()[1:], strict=True):
-            total = total + axis.tap.at * stride
+        for tap, stride in zip(self.taps, layout.strides()[1:], strict=True):
+            total = total + tap.at * stride
         return total
 
     @property
-    def fixed(self) -> int | None:
-        """How many elements every window holds; None where it depends on its place."""
-        return None if any(axis.clips for axis in self.axes) else prod(a.size for a in self.axes)
+    def counts(self) -> tuple[str | int, ...]:
+        """Along each axis, how many elements a window's sum is divided by."""
+        return tuple(axis.count(self.counts_padding) for axis in self.axes)
 
     @property
-    def inside(self) -> str:
-        """How many elements of the input the window holds."""
-        whole = prod(axis.size for axis in self.axes if not axis.clips)
-        parts = [f"({axis.high} - {axis.low})" for axis in self.axes if axis.clips]
-        return " * ".join(([str(whole)] if whole > 1 or not parts else []) + parts)
+    def fixed(self) -> int | None:
+        """How many elements every window counts; None where it depends on its place."""
+        numbers = [count for count in self.counts if isinstance(count, int)]
+        return prod(numbers) if len(numbers) == len(self.axes) else None
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """How many elements the window counts, as factors."""
+        whole = prod(count for count in self.counts if isinstance(count, int))
+        parts = [count for count in self.counts if isinstance(count, str)]
+        return (*([str(whole)] if whole > 1 else []), *parts)
 
     @property
     def accumulates(self) -> bool:
@@ -125,29 +187,37 @@ class Pool(Form):
         return (*self.names, "result")
 
 
+def window_axes(
+    wrt: str | None, size: Shape, stride: Shape, pads: Pads, layouts: Layouts
+) -> tuple[PoolAxis, ...]:
+    """The axes of windows of one size."""
+    x, y = (
+        layouts["input" if wrt is None else "result"],
+        layouts["output_grad" if wrt else "result"],
+    )
+    return tuple(
+        PoolAxis(Loop(name, 0, m), Loop(f"{name}_tap", 0, k), k, s, before, after, n, m)
+        for name, k, s, (before, after), n, m in zip(
+            axes(len(size)), size, stride, pads, x.extents, y.extents, strict=True
+        )
+    )
+
+
 def pool(
     template: str,
     wrt: str | None,
     reads: tuple[str, ...],
-    size: Shape,
-    stride: Shape,
-    pads: Pads,
+    pool_axes: Axes,
     layouts: Layouts,
+    counts_padding: bool = False,
 ) -> Pool:
     """The form of either direction; `reads` lists the operands besides the result."""
     if wrt is None:
         x, y, grad = layouts["input"], layouts["result"], layouts["result"]
     else:
-        x, y = layouts["result"], layouts["output_grad"]
         grad = layouts["output_grad"]
-        x, y = layouts.get("input", x), layouts.get("output", y)
-    space = x.extents
-    pool_axes = tuple(
-        PoolAxis(Loop(name, 0, m), Loop(f"{name}_tap", 0, k), k, s, before, n, m)
-        for name, k, s, (before, _), n, m in zip(
-            axes(len(space)), size, stride, pads, space, grad.extents, strict=True
-        )
-    )
+        x, y = layouts.get("input", layouts["result"]), layouts.get("output", grad)
     macro = "forward" if wrt is None else "input_gradient"
     channel = Loop("channel", 0, x.channels)
-    return Pool(template, macro, reads, pool_axes, channel, x, y, grad, layouts["result"])
+    result = layouts["result"]
+    return Pool(template, macro, reads, pool_axes, channel, x, y, grad, result, counts_padding)

@@ -5,7 +5,8 @@ Formulas: Dumoulin and Visin 2016, A guide to convolution arithmetic, relationsh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,17 @@ from cnnc.ops.op import Array, OpError, Shape
 
 Pads = tuple[tuple[int, int], ...]
 """(before, after) per spatial axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a convolution's windows lie over its input, and into how many groups channels fall."""
+
+    kernel: Shape
+    stride: Shape
+    pad: Pads
+    dilation: Shape
+    groups: int
 
 
 def spatial(shape: Shape, layer: str) -> Shape:
@@ -110,16 +122,23 @@ def window_extents(
     return tuple(extents)
 
 
+def reach(kernel: Shape, dilation: Shape) -> Shape:
+    """How far a window extends: dilation * (kernel - 1) + 1 per axis."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
 def taps(
-    kernel: Shape, stride: Shape, outputs: Shape
+    kernel: Shape, stride: Shape, outputs: Shape, dilation: Shape = ()
 ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Each window element: its index into a weight, and that of all it meets in the padded input.
 
     Both are for arrays with two axes, batch and channels or out and in, before the spatial ones.
     """
+    dilation = dilation or (1,) * len(kernel)
     for tap in np.ndindex(*kernel):
         cut = (
-            slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, outputs, stride, strict=True)
+            slice(t * d, t * d + (n - 1) * s + 1, s)
+            for t, d, n, s in zip(tap, dilation, outputs, stride, strict=True)
         )
         yield (slice(None), slice(None), *tap), (slice(None), slice(None), *cut)
 
@@ -133,23 +152,3 @@ def unpad_array(x: Array, pads: Pads) -> Array:
     """The inverse of `pad_array`."""
     cut = tuple(slice(b, x.shape[2 + i] - a) for i, (b, a) in enumerate(pads))
     return x[(slice(None), slice(None), *cut)]
-
-
-def pooling(
-    layer: str, arguments: Mapping[str, Any], shape: Shape
-) -> tuple[tuple[int, ...], tuple[int, ...], Pads]:
-    """(size, stride, pads) of a pooling layer from its arguments; OpError where they do not fit."""
-    space = spatial(shape, layer)
-    size = per_axis(arguments["size"], len(space), "size")
-    given = arguments["stride"]
-    stride = size if given is None else per_axis(given, len(space), "stride")
-    pads = padding(arguments["pad"], space, size, stride)
-    for k, pair in zip(size, pads, strict=True):
-        if max(pair) >= k:
-            raise OpError(
-                "bad-value",
-                f"{layer} pad {max(pair)} must be smaller than its window, {k}",
-                help="a window of padding alone has no value",
-                argument="pad",
-            )
-    return size, stride, pads

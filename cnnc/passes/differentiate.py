@@ -1,71 +1,186 @@
-"""Graph -> Graph: reverse-mode differentiation of the loss by every parameter.
+"""Graph -> Graph: reverse-mode differentiation of the losses by every trained parameter.
 
-One walk from the loss backwards; each op says what its gradients read. Gradients that no parameter
-needs (of the inputs, say) are never made. Does not choose how anything is computed.
+One walk from the losses backwards; each op says what its gradients read. Gradients that no
+parameter needs (of the inputs, say) are never made. Does not choose how anything is computed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from cnnc.ir.graph import Graph, Node
+from cnnc.ir.graph import Graph, Node, OutputLoss
 from cnnc.ir.interpret import operand_names
 from cnnc.ops.add import Add
-from cnnc.ops.op import Gradient, Input, LossOp, Op, Trait
+from cnnc.ops.batch_statistics import (
+    BatchAffine,
+    BatchBiasGradient,
+    BatchSlope,
+    BatchSums,
+    BatchWeightGradient,
+    ChannelSlope,
+)
+from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.passes.expand import expand
 
 
 def differentiate(graph: Graph) -> Graph:
-    """Add the target, the loss and the gradients; without a train block, the graph as it is."""
+    """The graph with its losses and its training step; without a train block, as inference has it.
+
+    Layers that are several ops are taken apart in both.
+    """
+    inference = expand(graph, training=False)
     if graph.training is None:
-        return graph
-    return _Walk(graph).run(graph.training.losses[0].loss)
+        return inference
+    judged = _Builder(inference)
+    judged.add_losses()
+    walk = _Walk(expand(graph, training=True))
+    return replace(judged.result(), step=walk.run())
 
 
 @dataclass(slots=True)
-class _Walk:
+class _Builder:
+    """A graph that nodes are appended to."""
+
     graph: Graph
     nodes: list[Node] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    losses: list[Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.nodes = list(self.graph.nodes)
+        self.taken = {node.name for node in self.nodes}
+
+    def result(self) -> Graph:
+        """What it has become."""
+        names = tuple(node.name for node in self.losses)
+        return replace(self.graph, nodes=tuple(self.nodes), losses=names)
+
+    def add_losses(self) -> None:
+        """Each loss with its target and the share that a sample has in the mean."""
+        if self.graph.training is None:
+            raise TypeError(f"{self.graph.name} has no training")
+        judges = self.graph.training.losses
+        for judge in judges:
+            self.losses.append(self.loss(judge, f"{judge.output}_" if len(judges) > 1 else ""))
+
+    def loss(self, judge: OutputLoss, prefix: str) -> Node:
+        """One loss, after the two inputs that it needs."""
+        tensor = next(o.tensor for o in self.graph.outputs if o.name == judge.output)
+        output = self.graph.node(tensor)
+        target = self.add(f"{prefix}target", judge.loss.target(output.shape), (), (), ())
+        self.add(f"{prefix}loss_grad", Input((), "weight"), (), (), ())
+        return self.add(f"{prefix}loss", judge.loss, (output.name, target.name), (), ())
+
+    def add(
+        self,
+        name: str,
+        op: Op | Gradient | Input,
+        inputs: tuple[str, ...],
+        parameters: tuple[str, ...],
+        shape: tuple[int, ...],
+        of: Node | None = None,
+    ) -> Node:
+        """Append a node under a name that the spec has not taken."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        if isinstance(op, Input):
+            shape = op.shape
+        span, layer = (of.span, of.name) if of else (None, "")
+        node = Node(name, op, inputs, parameters, shape, span, layer)
+        self.nodes.append(node)
+        return node
+
+
+@dataclass(slots=True)
+class _Walk(_Builder):
+    """The reverse walk."""
+
     pending: dict[str, list[str]] = field(default_factory=dict)
     """Tensor -> the gradients that its consumers, walked so far, contribute."""
+    gradients: dict[str, str] = field(default_factory=dict)
+    """Parameter -> the node of its gradient."""
+    live: str = ""
+    """The tensor that is 1 for every sample of the batch, once something reads it."""
 
-    def run(self, loss: LossOp) -> Graph:
-        graph = self.graph
-        (output,) = graph.outputs
-        logits = graph.node(output.tensor)
-        self.nodes = list(graph.nodes)
-        target = self.add("target", loss.target(logits.shape), (), (), ())
-        share = self.add("loss_grad", Input((), "weight"), (), (), ())
-        inputs = (logits.name, target.name)
-        value = self.add("loss", loss, inputs, (), ())
-        reads = loss.gradient_reads("input")
-        bound = dict(zip(loss.input_names(2), inputs, strict=True))
-        seed = self.add(
-            f"{logits.name}_grad",
-            Gradient(loss, "input"),
-            (share.name, *(bound[name] for name in reads)),
-            (),
-            logits.shape,
-            value,
+    def run(self) -> Graph:
+        """The training step."""
+        self.add_losses()
+        for loss in self.losses:
+            self.seed(loss)
+        self.walk()
+        pairs = tuple(
+            (p.name, self.gradients[p.name])
+            for p in self.graph.parameters
+            if p.name in self.gradients
         )
-        self.pending[logits.name] = [seed.name]
-        gradients = self.walk()
-        pairs = tuple((p.name, gradients[p.name]) for p in graph.parameters if p.name in gradients)
-        return replace(graph, nodes=tuple(self.nodes), loss=value.name, gradients=pairs)
+        return replace(self.result(), gradients=pairs, outputs=(), training=None)
 
-    def walk(self) -> dict[str, str]:
+    def seed(self, loss: Node) -> None:
+        """The gradient of a loss by the output that it judges."""
+        if isinstance(loss.op, (Input, Gradient)):
+            raise TypeError(f"{loss.name} is no loss")
+        share = self.nodes[self.nodes.index(loss) - 1].name
+        bound = operand_names(loss)
+        reads = tuple(bound[name] for name in loss.op.gradient_reads("input"))
+        output = self.graph.node(loss.inputs[0])
+        op = Gradient(loss.op, "input")
+        node = self.add(f"{output.name}_grad", op, (share, *reads), (), output.shape, loss)
+        self.pending.setdefault(output.name, []).append(node.name)
+
+    def walk(self) -> None:
+        """From the last node to the first: gradients by parameters, and by what they depend on."""
         wanted = _depends_on_parameters(self.graph)
-        gradients: dict[str, str] = {}
         for node in reversed(self.graph.nodes):
             if isinstance(node.op, Input) or node.name not in self.pending:
                 continue
             grad = self.total(node)
+            if len(node.inputs) == 2 and isinstance(self.op_of(node.inputs[1]), BatchAffine):
+                self.batch_norm(node, grad, node.inputs[0] in wanted)
+                continue
             for operand, name in operand_names(node).items():
                 if name in node.parameters:
-                    gradients[name] = self.gradient(node, operand, grad, f"{name}_grad").name
+                    made = self.gradient(node, operand, grad, f"{name}_grad")
+                    self.gradients[name] = made.name
                 elif name in wanted:
                     passed = self.through(node, operand, name, grad)
                     self.pending.setdefault(name, []).append(passed)
-        return gradients
+
+    def op_of(self, name: str) -> Op | Gradient | Input:
+        """The op of a forward node."""
+        return self.graph.node(name).op
+
+    def batch_norm(self, node: Node, grad: str, passes: bool) -> None:
+        """The gradients of a batch norm by its input and parameters, from two sums a channel."""
+        affine = self.graph.node(node.inputs[1])
+        x, statistics = node.inputs[0], affine.inputs[0]
+        channels = node.shape[0]
+        if not isinstance(affine.op, BatchAffine):
+            raise TypeError(f"{affine.name} is no affine form of statistics")
+        eps = affine.op.eps
+        name = f"{node.name}_sums"
+        sums = self.add(name, BatchSums(), (grad, x, statistics), (), (3, channels), node).name
+        for parameter in affine.parameters:
+            by_weight = parameter.endswith(".weight")
+            op = BatchWeightGradient(eps) if by_weight else BatchBiasGradient()
+            reads = (sums, statistics) if by_weight else (sums,)
+            made = self.add(f"{parameter}_grad", op, reads, (), (channels,), node)
+            self.gradients[parameter] = made.name
+        if passes:
+            weights = tuple(p for p in affine.parameters if p.endswith(".weight"))
+            slope = self.add(
+                f"{node.name}_slope",
+                BatchSlope(eps, bool(weights)),
+                (sums, statistics),
+                weights,
+                (3, channels),
+                node,
+            )
+            label = self.label(node, x)
+            self.live = self.live or self.add("live", Input((), "live"), (), (), ()).name
+            reads = (grad, x, slope.name, self.live)
+            made = self.add(label, ChannelSlope(channels), reads, (), node.shape, node)
+            self.pending.setdefault(x, []).append(made.name)
 
     def total(self, node: Node) -> str:
         """The name of a tensor's whole gradient: the sum over its consumers."""
@@ -80,9 +195,13 @@ class _Walk:
         """The gradient that a node hands on to one of its inputs."""
         if not isinstance(node.op, (Input, Gradient)) and Trait.PASSES_GRADIENT in node.op.TRAITS:
             return grad
-        shared = len(self.graph.consumers(name)) > 1
-        label = f"{name}_grad_from_{node.name}" if shared else f"{name}_grad"
-        return self.gradient(node, operand, grad, label).name
+        return self.gradient(node, operand, grad, self.label(node, name)).name
+
+    def label(self, node: Node, name: str) -> str:
+        """What the gradient by a tensor is called; it says whose it is where there are several."""
+        readers = (reader.op for reader in self.graph.consumers(name))
+        shared = sum(Trait.BATCH not in op.TRAITS for op in readers if isinstance(op, Op)) > 1
+        return f"{name}_grad_from_{node.name}" if shared else f"{name}_grad"
 
     def gradient(self, node: Node, operand: str, grad: str, label: str) -> Node:
         """A node for the gradient by one operand."""
@@ -98,31 +217,12 @@ class _Walk:
         )
         return self.add(label, Gradient(node.op, operand), inputs, parameters, shape, node)
 
-    def add(
-        self,
-        name: str,
-        op: Op | Gradient | Input,
-        inputs: tuple[str, ...],
-        parameters: tuple[str, ...],
-        shape: tuple[int, ...],
-        of: Node | None = None,
-    ) -> Node:
-        """Append a node under a name that the spec has not taken."""
-        taken = {node.name for node in self.nodes}
-        while name in taken:
-            name += "_"
-        if isinstance(op, Input):
-            shape = op.shape
-        span, layer = (of.span, of.name) if of else (None, "")
-        node = Node(name, op, inputs, parameters, shape, span, layer)
-        self.nodes.append(node)
-        return node
-
 
 def _depends_on_parameters(graph: Graph) -> set[str]:
-    """The tensors that some parameter has a part in."""
+    """The tensors of samples that some trained parameter has a part in."""
+    trained = {parameter.name for parameter in graph.parameters if parameter.trained}
     reached: set[str] = set()
     for node in graph.nodes:
-        if node.parameters or any(name in reached for name in node.inputs):
+        if trained & set(node.parameters) or any(name in reached for name in node.inputs):
             reached.add(node.name)
     return reached

@@ -13,11 +13,15 @@ from cnnc.ir.interpret import operand_names
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient, Input, Trait
 from cnnc.ops.window import Pads
+from cnnc.passes.segments import is_batch
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Layouts by tensor; `views` maps a tensor to the one whose memory it is."""
+    """Layouts by tensor; `views` maps a tensor to the one whose memory it is.
+
+    Tensors of the whole batch have none: they are plain floats.
+    """
 
     layouts: dict[str, Layout]
     views: dict[str, str]
@@ -42,7 +46,8 @@ class Places:
             if name in self.layouts
         }
         for index, name in enumerate(node.epilogue_inputs):
-            found[f"epilogue{index}"] = self.layouts[name]
+            if name in self.layouts:
+                found[f"epilogue{index}"] = self.layouts[name]
         if node.name in self.layouts:
             found["result"] = self.layouts[node.name]
         return found
@@ -55,7 +60,7 @@ def find_places(graph: Graph) -> Places:
     layouts: dict[str, Layout] = {}
     views: dict[str, str] = {}
     for node in graph.nodes:
-        if node.name in gradient_of:
+        if node.name in gradient_of or is_batch(node):
             continue
         layout = _layout(node, halos.get(node.name, ()))
         source = node.inputs[0] if node.inputs else None
@@ -87,7 +92,7 @@ def _halos(graph: Graph) -> dict[str, Pads]:
             continue
         op, wrt = (node.op.of, node.op.wrt) if isinstance(node.op, Gradient) else (node.op, None)
         wanted = op.halo(wrt)
-        name = operand_names(node).get("input")
+        name = operand_names(node).get(op.halo_operand(wrt))
         if wrt is None and _is_view(node) and graph.node(node.inputs[0]).shape == node.shape:
             wanted = halos.get(node.name, ())
         if name is not None and wanted:

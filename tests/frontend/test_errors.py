@@ -52,7 +52,8 @@ def check(source: Source) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_error_file(path: Path) -> None:
+def test_error_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
     check(Source(path.name, path.read_text(encoding="utf-8")))
 
 

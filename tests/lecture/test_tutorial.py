@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cnnc.compiler import Options, emit
-from cnnc.frontend.parser import read_source
+from cnnc.frontend import read_source
 from cnnc.resources import resource
 
 ROOT = Path(__file__).parents[2]

@@ -37,10 +37,11 @@ class Reference:
         feeds = dict(zip(self.inputs, map(_double, inputs), strict=True))
         feeds["target"] = target if target.dtype.kind in "iu" else _double(target)
         feeds["loss_grad"] = np.full(len(target), 1 / len(target))
-        values = interpret(self.graph, feeds, self.parameters)
-        assert self.graph.loss is not None
-        grads = {name: values[node] for name, node in self.graph.gradients}
-        return float(values[self.graph.loss].mean()), grads
+        assert self.graph.step is not None
+        values = interpret(self.graph.step, feeds, self.parameters)
+        grads = {name: values[node] for name, node in self.graph.step.gradients}
+        (loss,) = self.graph.step.losses
+        return float(values[loss].mean()), grads
 
     def step(self, *inputs: Array, target: Array, lr: float | None = None) -> float:
         """One step of the spec's optimizer; the loss before it."""

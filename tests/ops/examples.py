@@ -6,12 +6,12 @@ from math import prod
 
 import numpy as np
 
-from cnnc.ops import LOSSES, OPS
-from cnnc.ops.op import Array, Example, Op, Trait
+from cnnc.ops import LOSSES, OPS, TRAINING_OPS
+from cnnc.ops.op import RANDOM, Array, Example, LossOp, Op, Trait
 
 EXAMPLES: list[tuple[str, Example]] = [
     (f"{name}-{index}", example)
-    for name, op in {**OPS, **LOSSES}.items()
+    for name, op in {**OPS, **TRAINING_OPS, **LOSSES}.items()
     for index, example in enumerate(op.examples())
 ]
 LAYERS = [
@@ -33,15 +33,33 @@ def parameter_names(example: Example) -> set[str]:
 
 
 def arrays(example: Example, samples: int, seed: int = 0) -> dict[str, Array]:
-    """Random float64 operands; distinct values, so that no maximum is a tie."""
+    """Random float64 operands, and random bits; distinct values, so that no maximum is a tie."""
     rng = np.random.default_rng(seed)
+    names = example.op.input_names(len(example.inputs))
     found: dict[str, Array] = {}
     for name, shape in operand_shapes(example).items():
         full = shape if name in parameter_names(example) else (samples, *shape)
         values = rng.permutation(prod(full)) / max(prod(full), 1) - 0.5
         found[name] = values.reshape(full) + 0.01 * rng.random(full)
+        if name in names:
+            found[name] *= example.scale
+        if name == RANDOM:
+            found[name] = rng.integers(0, 2**32, full, dtype=np.uint32)
     if example.classes is not None:
-        found["target"] = rng.integers(0, example.classes, samples)
+        found["target"] = labels(example, samples, rng)
+    return found
+
+
+def labels(example: Example, samples: int, rng: np.random.Generator) -> Array:
+    """Random labels, a fifth of them ignored where the loss ignores one, and all of sample 1's."""
+    assert isinstance(example.op, LossOp)
+    assert example.classes is not None
+    shape = (samples, *example.op.target(example.inputs[0]).shape)
+    found = rng.integers(0, example.classes, shape)
+    weights = example.op.label_weights()
+    if weights is not None and weights.ignore is not None:
+        found = np.where(rng.random(shape) < 0.2, weights.ignore, found)
+        found[1:2] = weights.ignore
     return found
 
 

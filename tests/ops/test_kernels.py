@@ -26,7 +26,7 @@ from cnnc.ops.concat import Concat
 from cnnc.ops.flatten import Flatten
 from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
-from cnnc.ops.op import Array, Example, Gradient, Input, Trait
+from cnnc.ops.op import RANDOM, Array, Example, Gradient, Input, Trait
 from cnnc.ops.optimizers import Sgd
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
@@ -35,10 +35,32 @@ from tests.ops.examples import LAYERS, parameter_names
 
 SAMPLES = [0, 1, 15, 16, 17, 33]
 GROUPS = {
-    "linear": ("conv", "dense"),
-    "windows": ("maxpool", "avgpool"),
+    "conv": ("conv",),
+    "linear": ("conv_transpose", "dense"),
+    "windows": ("maxpool", "avgpool", "adaptive_avgpool"),
+    "statistics": ("groupnorm", "layernorm", "global_avgpool", "global_maxpool"),
+    "activations": ("relu", "relu6", "leaky_relu", "elu", "sigmoid", "tanh", "hardsigmoid"),
+    "gates": ("silu", "gelu", "hardswish", "softplus", "prelu"),
+    "joins": ("add", "sub", "mul", "normalize", "scale", "dropout_mask", "dropout"),
+    "softmax": ("softmax", "log_softmax", "channel_dropout", "identity"),
+    "moves": ("upsample", "zero_pad", "crop", "reshape", "slice", "flatten", "concat"),
 }
 """Ops that are compiled together, so that one C compilation serves; every other op is in `rest`."""
+
+
+SCALES = {
+    f"{stem}_in{i}": max(1.0, example.scale / 4)
+    for stem, example in LAYERS
+    for i in range(len(example.inputs))
+}
+"""Standard deviations of inputs, so that an example's whole range is reached."""
+
+RANDOM_INPUTS = {
+    f"{stem}_in{i}"
+    for stem, example in LAYERS
+    for i, name in enumerate(example.op.input_names(len(example.inputs)))
+    if name == RANDOM
+}
 
 
 def group_of(op: str) -> str:
@@ -94,8 +116,10 @@ def test_parameter_gradient_kernels_equal_their_references(
     feeds.pop("loss_grad")
     model.compute_gradients(*feeds.values())
     share = np.full(samples, 1 / samples)
-    wanted = interpret(graph, _double(feeds) | {"loss_grad": share}, _double(model.parameters))
-    for parameter, node in graph.gradients:
+    assert graph.step is not None
+    feeds = _double(feeds) | {"loss_grad": share}
+    wanted = interpret(graph.step, feeds, _double(model.parameters))
+    for parameter, node in graph.step.gradients:
         _assert_close(model.gradients[parameter], wanted[node], parameter)
 
 
@@ -103,7 +127,8 @@ def test_parameter_gradient_kernels_equal_their_references(
 def test_every_layer_with_parameters_is_trained_here(group: str) -> None:
     graph, _ = _trained_together(group, runnable_targets()[0])
     wanted = sum(len(parameter_names(example)) for _, example in layers_of(group))
-    assert len(graph.gradients) == wanted
+    assert graph.step is not None
+    assert len(graph.step.gradients) == wanted
 
 
 def _assert_close(found: Array, wanted: Array, what: str) -> None:
@@ -116,15 +141,23 @@ def _assert_close(found: Array, wanted: Array, what: str) -> None:
 
 
 def _double(arrays: Any) -> dict[str, Array]:
-    return {name: np.asarray(a, np.float64) for name, a in arrays.items()}
+    """The arrays in float64; random bits, which a model reads as float32, as the integers."""
+    return {
+        name: a.view(np.uint32) if name in RANDOM_INPUTS else np.asarray(a, np.float64)
+        for name, a in arrays.items()
+    }
 
 
 def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
     rng = np.random.default_rng(samples)
-    return {
-        node.name: rng.standard_normal((samples, *node.shape)).astype(np.float32)
-        for node in graph.inputs()
-    }
+    feeds = {}
+    for node in graph.inputs():
+        values = rng.standard_normal((samples, *node.shape)) * SCALES.get(node.name, 1.0)
+        feeds[node.name] = values.astype(np.float32)
+        if node.name in RANDOM_INPUTS:
+            bits = rng.integers(0, 2**32, (samples, *node.shape), dtype=np.uint32)
+            feeds[node.name] = bits.view(np.float32)
+    return feeds
 
 
 @cache
@@ -143,6 +176,8 @@ def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
         for operand, source in zip(
             layer.op.input_names(len(layer.inputs)), layer.inputs, strict=True
         ):
+            if operand == RANDOM:
+                continue
             nodes.append(_data_gradient(layer, operand, source, grad, nodes))
             outputs.append(Output(nodes[-1].name, nodes[-1].name))
     graph = Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))

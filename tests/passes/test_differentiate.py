@@ -82,13 +82,15 @@ def test_gradients_are_the_slopes_of_the_mean_loss(body: str, loss: str, fused: 
     rng = np.random.default_rng(1)
     weights = {p.name: rng.standard_normal(p.shape) for p in graph.parameters}
     feeds = feeds_of(graph, 3)
-    values = interpret(graph, feeds, weights)
-    assert [name for name, _ in graph.gradients] == [p.name for p in graph.parameters]
+    step = graph.step
+    assert step is not None
+    values = interpret(step, feeds, weights)
+    assert [name for name, _ in step.gradients] == [p.name for p in graph.parameters]
 
     def mean_loss(moved: dict[str, np.ndarray]) -> float:
-        return float(interpret(graph, feeds, moved)[graph.loss or ""].mean())
+        return float(interpret(graph, feeds, moved)[graph.losses[0]].mean())
 
-    for parameter, node in graph.gradients:
+    for parameter, node in step.gradients:
         for flat in {0, weights[parameter].size // 2, weights[parameter].size - 1}:
             place = np.unravel_index(flat, weights[parameter].shape)
             sides = []
@@ -107,20 +109,23 @@ def test_a_network_without_a_train_block_stays_as_it_is() -> None:
 
 def test_no_gradient_is_made_that_no_parameter_needs() -> None:
     grad = differentiate(graph_of(NETWORKS["plain"], "mse"))
-    assert not any(node.name == "x_grad" for node in grad.nodes)
+    assert grad.step is not None
+    assert not any(node.name == "x_grad" for node in grad.step.nodes)
 
 
 def test_names_that_a_spec_took_are_left_to_it() -> None:
     body = "input x: float32[4]\n loss_grad_: dense(3)\n weights: dense(3)\n"
     grad = verify_graph(differentiate(graph_of(body, "mse")))
-    assert len({node.name for node in grad.nodes}) == len(grad.nodes)
+    for graph in grad.whole():
+        assert len({node.name for node in graph.nodes}) == len(graph.nodes)
 
 
 def test_fusing_leaves_no_relu_behind_a_convolution_or_its_gradient() -> None:
     fused = fuse(differentiate(graph_of(NETWORKS["plain"], "cross_entropy")))
-    names = [node.op.NAME for node in fused.nodes]
-    assert "relu" not in names
-    masks = [node for node in fused.nodes if node.epilogue_inputs]
+    assert fused.step is not None
+    for graph in fused.whole():
+        assert "relu" not in [node.op.NAME for node in graph.nodes]
+    masks = [node for node in fused.step.nodes if node.epilogue_inputs]
     assert {node.layer for node in masks} == {"maxpool1", "dense2"}
 
 

@@ -1,0 +1,166 @@
+"""Schedules of a Program -> the text of their calls, as the module's templates place them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
+
+WIDTH = 100
+
+_TRAIN = (
+    ("const float*", "parameters"),
+    ("const float*", "shared"),
+    ("vec*", "kept"),
+    ("vec*", "work"),
+    ("float*", "parts"),
+    ("float*", "gradients"),
+)
+_FORWARD = (("const float*", "parameters"), ("const float*", "shared"), ("vec*", "work"))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A load's or a share's place, as text."""
+
+    load: Load
+
+    @property
+    def at(self) -> str:
+        """A pointer to its first element."""
+        return plus(self.load.space, self.load.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one block of samples goes through between two barriers.
+
+    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards.
+    """
+
+    name: str
+    schedule: str
+    loads: tuple[Memory, ...]
+    shares: tuple[Memory, ...]
+    random: tuple[Memory, ...]
+    calls: tuple[str, ...]
+    finish: tuple[str, ...]
+    losses: tuple[tuple[str, str], ...]
+    takes: tuple[tuple[str, str], ...]
+    """(C type, name) of the memory that it is given."""
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The names of that memory."""
+        return tuple(name for _, name in self.takes)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A schedule: what is prepared once, then its blocks."""
+
+    name: str
+    prepare: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def finishes(self) -> bool:
+        """Whether anything runs between its segments."""
+        return any(block.finish for block in self.blocks)
+
+
+def batches(program: Program) -> list[Batch]:
+    """Every schedule of a program."""
+    return [_batch(program, schedule) for schedule in program.schedules()]
+
+
+def memory_of(program: Program, schedule: Schedule) -> tuple[tuple[str, str], ...]:
+    """(C type, name) of the memory that the blocks of a schedule are given."""
+    there = {
+        "shared": program.shared > 0,
+        "kept": schedule.kept_size > 0,
+        "parts": program.parts > 0,
+    }
+    every = _TRAIN if schedule.name == "train" else _FORWARD
+    return tuple((ctype, name) for ctype, name in every if there.get(name, True))
+
+
+def _batch(program: Program, schedule: Schedule) -> Batch:
+    several = len(schedule.segments) > 1
+    takes = memory_of(program, schedule)
+    blocks = tuple(
+        _block(program, schedule.name, f"{number}" if several else "", segment, takes)
+        for number, segment in enumerate(schedule.segments)
+    )
+    return Batch(schedule.name, _once(program, schedule.prepare), blocks)
+
+
+def _block(
+    program: Program,
+    schedule: str,
+    number: str,
+    segment: Segment,
+    takes: tuple[tuple[str, str], ...],
+) -> Block:
+    loads = [Memory(load) for load in segment.loads]
+    calls = (_call(program.kernel(call.kernel), call) for call in segment.calls)
+    return Block(
+        f"{schedule}_block{number}",
+        schedule,
+        tuple(m for m in loads if m.load.dtype not in ("weight", "live", "random")),
+        tuple(m for m in loads if m.load.dtype in ("weight", "live")),
+        tuple(m for m in loads if m.load.dtype == "random"),
+        tuple(textwrap.indent(text, "    ") for text in calls),
+        _once(program, segment.finish),
+        tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
+        takes,
+    )
+
+
+def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
+    return tuple(_call(program.kernel(call.kernel), call) for call in calls)
+
+
+def _call(kernel: Kernel, call: Call) -> str:
+    """One call, with a comment that says what goes in and out."""
+    arguments = [_argument(kernel, operand) for operand in call.operands]
+    if kernel.returns_gradient:
+        arguments.append("accumulate")
+    silent = ("number", "blocks", "samples", "update")
+    reads = ", ".join(
+        o.name for o in call.operands[:-1] if o.pointer != "scratch" and o.space not in silent
+    )
+    note = comment(f"{reads} -> {call.computes}")
+    return f"{note}\n{wrapped(kernel.name, arguments)}"
+
+
+def _argument(kernel: Kernel, operand: Operand) -> str:
+    if operand.space == "number":
+        return str(operand.offset)
+    if operand.space in ("blocks", "samples", "update"):
+        return operand.space
+    place = plus(operand.space, operand.offset)
+    return f"<const int*>({place})" if operand.pointer in kernel.form.labels() else place
+
+
+def plus(pointer: str, offset: int) -> str:
+    """A pointer some elements further."""
+    return f"{pointer} + {offset}" if offset else pointer
+
+
+def comment(line: str) -> str:
+    """A comment of one line that nothing in it can end."""
+    shown = re.sub(r"[^\x20-\x7e]", "?", line)
+    return f"# {shown}"[:WIDTH]
+
+
+def wrapped(head: str, parts: Sequence[str], tail: str = "") -> str:
+    """head(parts)tail on one line, or a line each where that is too long."""
+    one = f"{head}({', '.join(parts)}){tail}"
+    if len(one) <= WIDTH - 4:
+        return one
+    inner = ",\n".join(f"    {part}" for part in parts)
+    return f"{head}(\n{inner},\n){tail}"

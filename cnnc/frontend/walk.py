@@ -1,0 +1,48 @@
+"""Walks over syntax trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
+from typing import Any
+
+from cnnc.diagnostics import Span
+from cnnc.frontend import spec as s
+
+
+def parts(*roots: Any) -> Iterator[tuple[Any, int]]:
+    """Everything in syntax trees with its depth; the statements of a repeat begin at 1 again."""
+    stack: list[tuple[Any, int]] = [(part, 0) for part in roots]
+    while stack:
+        part, depth = stack.pop()
+        yield part, depth
+        for name in part.__slots__:
+            value = getattr(part, name)
+            children = value if isinstance(value, tuple) else (value,)
+            stack.extend(
+                (child, 0 if isinstance(child, s.RepeatStatement) else depth + 1)
+                for child in children
+                if is_dataclass(child) and not isinstance(child, Span)
+            )
+
+
+def chains(statements: Iterable[s.Statement]) -> Iterator[s.Chain]:
+    """Every chain of a body, those of repeats and all alternatives included."""
+    for statement in statements:
+        if isinstance(statement, s.RepeatStatement):
+            yield from chains(statement.body)
+        elif isinstance(statement, s.ChainStatement):
+            chain = statement.chain
+            while isinstance(chain, s.ChainChoice):
+                yield chain.then
+                chain = chain.otherwise
+            yield chain
+
+
+def mentioned(*roots: Any) -> frozenset[str]:
+    """Every name that is read in syntax trees, as a number or as a value."""
+    return frozenset(
+        part.text if isinstance(part, s.Word) else part.name.text
+        for part, _ in parts(*roots)
+        if isinstance(part, s.Word) or (isinstance(part, s.Link) and part.arguments is None)
+    )

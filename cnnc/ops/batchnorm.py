@@ -1,0 +1,112 @@
+"""batchnorm: every channel brought to mean 0 and variance 1 over the batch, then scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnnc.ops.batch_statistics import (
+    BatchAffine,
+    BatchStatistics,
+    ChannelAffine,
+    RunningAffine,
+    affine_form,
+    per_channel,
+)
+from cnnc.ops.initializers import Constant, Zeros
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Field,
+    Kind,
+    Op,
+    Operands,
+    OpError,
+    ParameterSpec,
+    Shape,
+    TrainingStep,
+    as_float,
+    single,
+)
+
+_STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Op):
+    """y = weight[c] (x - mean[c]) / sqrt(variance[c] + eps) + bias[c]. (channels, *space).
+
+    In training mean and variance are those of the whole batch, over samples and space; inference
+    takes the running ones, which each training step brings the share `momentum` nearer to the
+    batch's. Ioffe and Szegedy 2015, algorithms 1 and 2.
+    """
+
+    channels: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
+
+    NAME: ClassVar[str] = "batchnorm"
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        Field("eps", Kind.NUMBER, "added to the variance", 1e-5, minimum=0),
+        Field("momentum", Kind.NUMBER, "share of a batch in the running statistics", 0.1, 0),
+        Field("affine", Kind.FLAG, "train a weight and a bias per channel", True),
+    )
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> BatchNorm:
+        eps, momentum = float(arguments["eps"]), float(arguments["momentum"])
+        if not 0 < eps < 1:
+            message = f"eps must lie between 0 and 1, got {eps:g}"
+            raise OpError("bad-value", message, argument="eps")
+        if not 0 <= momentum <= 1:
+            message = f"momentum must lie in 0 to 1, got {momentum:g}"
+            help = "it is the share of the new batch: 1 keeps nothing of the batches before"
+            raise OpError("bad-value", message, argument="momentum", help=help)
+        return cls(single(inputs)[0], eps, momentum, arguments["affine"])
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        shape = (self.channels,)
+        fans = (1, 1)
+        trained = (
+            ParameterSpec("weight", shape, Constant(1.0), *fans),
+            ParameterSpec("bias", shape, Zeros(), *fans),
+        )
+        running = (
+            ParameterSpec("running_mean", shape, Zeros(), *fans, trained=False),
+            ParameterSpec("running_var", shape, Constant(1.0), *fans, trained=False),
+        )
+        return (*trained, *running) if self.affine else running
+
+    def inference_steps(self) -> tuple[TrainingStep, ...]:
+        affine = RunningAffine(self.eps, self.affine, self.channels)
+        reads = (*_STATISTICS, *self._trained())
+        return (
+            TrainingStep("affine", affine, reads),
+            TrainingStep("", ChannelAffine(self.channels), ("input", "affine")),
+        )
+
+    def training_steps(self, stream: int) -> tuple[TrainingStep, ...]:
+        affine = BatchAffine(self.eps, self.affine)
+        statistics = BatchStatistics(self.momentum)
+        return (
+            TrainingStep("statistics", statistics, ("input", *_STATISTICS)),
+            TrainingStep("affine", affine, ("statistics", *self._trained())),
+            TrainingStep("", ChannelAffine(self.channels), ("input", "affine")),
+        )
+
+    def _trained(self) -> tuple[str, ...]:
+        return ("weight", "bias") if self.affine else ()
+
+    def forward(self, operands: Operands) -> Array:
+        x = as_float(operands["input"])
+        mean, variance = (operands[name] for name in _STATISTICS)
+        scale, shift = affine_form(mean, variance, self.eps, operands)
+        return np.asarray(x * per_channel(scale, x.ndim) + per_channel(shift, x.ndim))
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return ()

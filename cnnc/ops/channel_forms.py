@@ -1,0 +1,110 @@
+"""Loops over channels: a block's part of a sum over the batch, what becomes of the parts, and the
+few numbers a channel that follow from them.
+
+They are written once for any number of channels: what differs from call to call is passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from cnnc.ops.affine import Affine
+from cnnc.ops.elementwise import position_loops
+from cnnc.ops.layout import Form, Layout, Layouts
+from cnnc.ops.loops import Loop
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelParts(Form):
+    """A block's share of a reduction over the batch: two numbers a channel.
+
+    Without halos (`layouts` is empty) channels and space are arguments, else they are constants.
+    """
+
+    macro: str
+    reads: tuple[str, ...]
+    layouts: tuple[Layout, ...] = ()
+
+    TEMPLATE: ClassVar[str] = "batchnorm"
+
+    def writer(self) -> tuple[str, str]:
+        return self.TEMPLATE, f"{self.macro}_part"
+
+    def operands(self) -> tuple[str, ...]:
+        sizes = () if self.layouts else ("channels", "space")
+        return (*self.reads, "samples", *sizes, "result")
+
+    def floats(self) -> tuple[str, ...]:
+        return tuple(name for name in self.reads if name == "statistics")
+
+    @property
+    def channels(self) -> int:
+        """How many there are, where that is a constant."""
+        return self.layouts[0].channels
+
+    @property
+    def space(self) -> tuple[Loop, ...]:
+        """The loops over a channel, where their extents are constants."""
+        return position_loops(self.layouts[0])[1:]
+
+    @property
+    def positions(self) -> int:
+        """Elements of a channel, where that is a constant."""
+        return prod(self.layouts[0].extents)
+
+    def offset(self, operand: int) -> Affine:
+        """Where an operand's element lies, under those loops."""
+        at: Affine = self.layouts[operand].offset(
+            Affine.of("channel"), *(loop.at for loop in self.space)
+        )
+        return at
+
+
+def parts(macro: str, reads: tuple[str, ...], layouts: Layouts) -> ChannelParts:
+    """The form for operands of these layouts."""
+    tensors = [layouts[name] for name in reads if name in ("input", "output_grad")]
+    if all(layout.dense for layout in tensors):
+        return ChannelParts(macro, reads)
+    return ChannelParts(macro, reads, tuple(tensors))
+
+
+_FINISH = ("parts", "stride", "blocks", "samples", "channels", "space", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishParts(Form):
+    """The parts of all blocks become one result, added in their order."""
+
+    macro: str
+    reads: tuple[str, ...]
+    momentum: float = 0.0
+
+    TEMPLATE: ClassVar[str] = "batchnorm"
+
+    def writer(self) -> tuple[str, str]:
+        return self.TEMPLATE, f"finish_{self.macro}"
+
+    def operands(self) -> tuple[str, ...]:
+        return (*_FINISH, *self.reads, "result")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelNumbers(Form):
+    """A few numbers a channel from a few others, once a batch."""
+
+    macro: str
+    reads: tuple[str, ...]
+    eps: float
+
+    TEMPLATE: ClassVar[str] = "batchnorm"
+
+    def writer(self) -> tuple[str, str]:
+        return self.TEMPLATE, self.macro
+
+    def operands(self) -> tuple[str, ...]:
+        return (*self.reads, "channels", "result")
+
+    def floats(self) -> tuple[str, ...]:
+        return self.reads

@@ -1,0 +1,61 @@
+"""dropout: set elements to zero at random in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cnnc.ops.dropout_mask import DropoutMask
+from cnnc.ops.elementwise import elementwise
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.op import (
+    RANDOM,
+    Array,
+    Example,
+    Field,
+    Kind,
+    Op,
+    Operands,
+    Shape,
+    TrainingStep,
+    Trait,
+    as_float,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Op):
+    """y = x; in training y = 0 with probability rate, else x / (1 - rate).
+
+    Any shape. Srivastava et al. 2014.
+    """
+
+    rate: float
+
+    NAME: ClassVar[str] = "dropout"
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        Field("rate", Kind.NUMBER, "share of elements that are dropped", 0.5, minimum=0, below=1),
+    )
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.VIEW, Trait.PASSES_GRADIENT})
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Dropout:
+        return cls(float(arguments["rate"]))
+
+    def forward(self, operands: Operands) -> Array:
+        return as_float(operands["input"])
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        return grad
+
+    def training_steps(self, stream: int) -> tuple[TrainingStep, ...]:
+        mask = DropoutMask(self.rate, stream)
+        return (TrainingStep("dropped", mask, ("input", RANDOM)),)
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return elementwise(self, ("input",), layouts)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (Example(cls(0.5), ((3, 4, 5),)), Example(cls(0.25), ((7,),)))

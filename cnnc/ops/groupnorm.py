@@ -1,0 +1,103 @@
+"""groupnorm: groups of channels of a sample, brought to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Field,
+    Kind,
+    Op,
+    Operands,
+    OpError,
+    ParameterSpec,
+    Shape,
+    as_float,
+    single,
+)
+from cnnc.ops.window import text
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(Op):
+    """y = weight[c] * (x - mean) / sqrt(variance + eps) + bias[c], statistics over c's group.
+
+    (c, *space) or (features); any shape. A group is c / groups channels in a row, with all of their
+    space; the variance is the biased one. Wu and He 2018, Group normalization, equations 1 to 4.
+    With a group a channel it is instance normalisation.
+    """
+
+    groups: int
+    eps: float = 1e-5
+    affine: bool = True
+
+    NAME: ClassVar[str] = "groupnorm"
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        Field("groups", Kind.COUNT, "how many groups the channels form"),
+        Field("eps", Kind.NUMBER, "added to the variance", 1e-5, minimum=0),
+        Field("affine", Kind.FLAG, "train a weight and a bias per channel", True),
+    )
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = single(inputs)
+        if shape[0] % self.groups:
+            raise OpError(
+                "shape-mismatch",
+                f"groupnorm cannot form {self.groups} equal groups of {text(shape)}'s "
+                f"{shape[0]} channels",
+                help="groups must divide the number of channels",
+                argument="groups",
+                operand=0,
+            )
+        return shape
+
+    def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
+        return weights(single(inputs)[:1]) if self.affine else ()
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        if wrt == "input":
+            return ("input", "weight") if self.affine else ("input",)
+        return {"weight": ("input",), "bias": ()}[wrt]
+
+    def forward(self, operands: Operands) -> Array:
+        x = as_float(operands["input"])
+        y = standardize(x, self.groups, self.eps)[0].reshape(x.shape)
+        if not self.affine:
+            return y
+        return y * _channels(operands["weight"], x) + _channels(operands["bias"], x)
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        summed = (0, *range(2, grad.ndim))
+        if wrt == "bias":
+            return np.asarray(grad.sum(axis=summed))
+        x = as_float(operands["input"])
+        if wrt == "weight":
+            y = standardize(x, self.groups, self.eps)[0].reshape(x.shape)
+            return np.asarray((grad * y).sum(axis=summed))
+        if self.affine:
+            grad = grad * _channels(operands["weight"], x)
+        return standardize_gradient(x, grad, self.groups, self.eps)
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return norm(wrt, self.groups, self.eps, self.affine, False, layouts)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example(cls(2), ((6, 3, 5),)),
+            Example(cls(1, eps=0.1), ((17, 4),)),
+            Example(cls(3, affine=False), ((3, 2, 3, 2),)),
+            Example(cls(2), ((12,),)),
+        )
+
+
+def _channels(values: Array, x: Array) -> Array:
+    """One value a channel, to meet x."""
+    return values.reshape(1, -1, *(1 for _ in x.shape[2:]))

@@ -1,0 +1,49 @@
+"""log_softmax: the logarithm of the softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Op,
+    Operands,
+    Shape,
+    as_float,
+)
+from cnnc.ops.softmax_kernels import over_channels
+
+
+@dataclass(frozen=True, slots=True)
+class LogSoftmax(Op):
+    """y[c] = x[c] - log(sum over k of e^x[k]), at each position. Any shape. Bridle 1990.
+
+    The largest x is subtracted first, so that nothing overflows.
+    """
+
+    NAME: ClassVar[str] = "log_softmax"
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        return ("output",)
+
+    def forward(self, operands: Operands) -> Array:
+        x = as_float(operands["input"])
+        x = x - x.max(axis=1, keepdims=True)
+        return np.asarray(x - np.log(np.exp(x).sum(axis=1, keepdims=True)))
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        y = operands["output"]
+        return np.asarray(grad - np.exp(y) * grad.sum(axis=1, keepdims=True))
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return over_channels(self.NAME, wrt, layouts)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        shapes = ((17,), (1,), (3, 4, 5), (5, 3), (2, 2, 3, 2))
+        return tuple(Example(cls(), (shape,), scale=10) for shape in shapes)

@@ -1,0 +1,55 @@
+"""sub: the element-wise difference of two tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cnnc.ops.broadcast import gathered, joined_examples, joined_form, joined_shape, spread
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.op import (
+    Array,
+    Example,
+    Op,
+    Operands,
+    Shape,
+    Trait,
+    as_float,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sub(Op):
+    """y = a - b.
+
+    b has a's shape, or axes of extent 1 that spread over it: (c, 1, 1), or (c), beside (c, h, w).
+    """
+
+    NAME: ClassVar[str] = "sub"
+    INPUTS: ClassVar[int | None] = 2
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return joined_shape(self.NAME, inputs)
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        return ("input0", "input1")
+
+    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
+        return ()
+
+    def forward(self, operands: Operands) -> Array:
+        a, b = as_float(operands["input0"]), as_float(operands["input1"])
+        return np.asarray(a - spread(b, a))
+
+    def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
+        return grad if wrt == "input0" else gathered(-grad, shape)
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return joined_form(self, wrt, layouts)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return joined_examples(cls)
