@@ -116,7 +116,7 @@ def lower(
     yield "fused", verify_graph(fused)
     program = plan(fused, _target(options.target))
     yield "program", verify_program(program)
-    yield "pyx", render(program, Path(source.name).name, _origins(graph))
+    yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
@@ -181,12 +181,14 @@ def _target(name: str | None) -> Target:
     return TARGETS[name]
 
 
-def _origins(graph: Graph) -> dict[str, Origin]:
-    """Where each layer stands in the spec, for the banners of the generated code."""
+def _origins(graph: Graph, source: Source) -> dict[str, Origin]:
+    """Where each layer stands, for the banners of the generated code."""
     origins = {}
     for node in graph.nodes:
         if node.span is not None:
             line = node.span.line_text.split("#")[0].strip()
+            if node.span.source.name != source.name:
+                line += f" (in {Path(node.span.source.name).name})"
             origins[node.name] = Origin(node.span.line, line)
     return origins
 

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from fractions import Fraction
+from math import ceil, prod
 
 import numpy as np
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Gradient, Input, Shape, Trait
+from cnnc.ops.adaptive_avgpool import AdaptiveAvgPool
+from cnnc.ops.avgpool import AvgPool
+from cnnc.ops.conv import Conv
+from cnnc.ops.conv_transpose import ConvTranspose
+from cnnc.ops.dense import Dense
+from cnnc.ops.global_avgpool import GlobalAvgPool
+from cnnc.ops.global_maxpool import GlobalMaxPool
+from cnnc.ops.groupnorm import GroupNorm
+from cnnc.ops.layernorm import LayerNorm
+from cnnc.ops.maxpool import MaxPool
+from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
+from cnnc.ops.upsample import Upsample
+from cnnc.ops.window import reach
 
 FLOAT_BYTES = 4
 
@@ -21,15 +34,18 @@ FLOAT_BYTES = 4
 class Layer:
     """What one layer costs, a sample.
 
+    `parameters` are trained, `statistics` are numbers that training keeps, such as a running mean.
     `field` is the receptive field: the extents of the part of the input that one output value
-    sees; None where inputs of different ranks meet. `dense_parameters` are those of a dense layer
-    (weights and biases) from the same input to the same output; None for layers that do not learn.
+    sees; None where inputs of different extents meet. `dense_parameters` are those of a dense layer
+    (weights and biases) from the same input to the same output; None for layers that do not weigh
+    their inputs against each other.
     """
 
     name: str
     op: str
     shape: Shape
     parameters: int
+    statistics: int
     multiply_adds: int
     activation_bytes: int
     field: Shape | None
@@ -49,6 +65,11 @@ class Summary:
         return sum(layer.parameters for layer in self.layers)
 
     @property
+    def statistics(self) -> int:
+        """Numbers that training keeps besides: they have no gradient."""
+        return sum(layer.statistics for layer in self.layers)
+
+    @property
     def multiply_adds(self) -> int:
         """Of the forward direction, a sample."""
         return sum(layer.multiply_adds for layer in self.layers)
@@ -60,39 +81,59 @@ class Summary:
 
     @property
     def dense_parameters(self) -> int:
-        """What the layers that learn would have if each were dense."""
+        """What the layers that weigh their inputs would have if each were dense."""
         return sum(layer.dense_parameters or 0 for layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """How an output value looks back on the input: `field` wide, neighbours `jump` apart."""
+    """How an output value looks back on the input: `field` wide, neighbours `jump` apart.
 
-    field: Shape
-    jump: Shape
+    Both may be fractions, where a layer enlarges.
+    """
+
+    field: tuple[Fraction, ...]
+    jump: tuple[Fraction, ...]
     whole: Shape
+
+    @property
+    def everything(self) -> _Reach:
+        """As far as the input goes."""
+        return _Reach(tuple(map(Fraction, self.whole)), self.jump, self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What one output value of a layer sees of its input's space: a window, `step` per output."""
+
+    window: Shape
+    step: tuple[Fraction, ...]
 
 
 def summarize(graph: Graph) -> Summary:
     """The costs of a graph as resolve leaves it: gradients and losses are not layers."""
     shapes = {node.name: node.shape for node in graph.nodes}
-    sizes = {parameter.name: prod(parameter.shape) for parameter in graph.parameters}
+    sizes = {p.name: (prod(p.shape), p.trained) for p in graph.parameters}
     reaches: dict[str, _Reach | None] = {}
     layers = []
     for node in graph.nodes:
         if isinstance(node.op, Gradient):
             continue
         inputs = tuple(shapes[name] for name in node.inputs)
-        reaches[node.name] = reach = _reach(node, [reaches[name] for name in node.inputs])
+        reach = _reach(node, inputs, [reaches[name] for name in node.inputs])
+        reaches[node.name] = reach
         layers.append(_layer(node, inputs, sizes, reach))
     return Summary(graph.name, tuple(layers))
 
 
 def _layer(
-    node: Node, inputs: tuple[Shape, ...], sizes: Mapping[str, int], reach: _Reach | None
+    node: Node,
+    inputs: tuple[Shape, ...],
+    sizes: Mapping[str, tuple[int, bool]],
+    reach: _Reach | None,
 ) -> Layer:
     features = prod(node.shape)
-    own = sum(sizes[name] for name in node.parameters)
+    own = [sizes[name] for name in node.parameters]
     match node.op:
         case Input(dtype=dtype):
             cost, memory = 0, features * np.dtype(dtype).itemsize
@@ -105,32 +146,62 @@ def _layer(
         name=node.name,
         op=node.op.NAME,
         shape=node.shape,
-        parameters=own,
+        parameters=sum(count for count, trained in own if trained),
+        statistics=sum(count for count, trained in own if not trained),
         multiply_adds=cost,
         activation_bytes=memory,
-        field=None if reach is None else reach.field,
-        dense_parameters=(sum(map(prod, inputs)) + 1) * features if own else None,
+        field=None if reach is None else tuple(map(ceil, reach.field)),
+        dense_parameters=(sum(map(prod, inputs)) + 1) * features if own and cost else None,
     )
 
 
-def _reach(node: Node, inputs: list[_Reach | None]) -> _Reach | None:
+def _reach(node: Node, inputs: tuple[Shape, ...], before: list[_Reach | None]) -> _Reach | None:
     """Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks."""
     if isinstance(node.op, Input):
         space = node.shape[1:] or node.shape
-        return _Reach((1,) * len(space), (1,) * len(space), space)
-    before = _widest(inputs)
-    if before is None:
+        one = (Fraction(1),) * len(space)
+        return _Reach(one, one, space)
+    widest = _widest(before)
+    if widest is None or isinstance(node.op, Gradient):
         return None
-    window = getattr(node.op, "kernel", None) or getattr(node.op, "size", None)
-    if window:
-        stride: Shape = node.op.stride  # type: ignore[union-attr]  # what has a window has a stride
-        seen = zip(before.field, before.jump, window, before.whole, strict=True)
-        field = tuple(min(f + (k - 1) * j, whole) for f, j, k, whole in seen)
-        jump = tuple(j * s for j, s in zip(before.jump, stride, strict=True))
-        return _Reach(field, jump, before.whole)
-    if node.parameters:  # learns, and not through a window: every output sees every input
-        return _Reach(before.whole, before.jump, before.whole)
-    return before
+    sight = _sight(node.op, inputs[0][1:])
+    if sight is None:
+        return widest
+    if len(sight.window) != len(widest.whole):  # everything, or space that a reshape made
+        seen_all = not sight.window or widest.field == widest.everything.field
+        return widest.everything if seen_all else None
+    seen = zip(widest.field, widest.jump, sight.window, widest.whole, strict=True)
+    field = tuple(min(f + (k - 1) * j, Fraction(whole)) for f, j, k, whole in seen)
+    jump = tuple(j * s for j, s in zip(widest.jump, sight.step, strict=True))
+    return _Reach(field, jump, widest.whole)
+
+
+def _sight(op: Op, space: Shape) -> _Sight | None:
+    """What an op sees of the extents of its input; None where that is a position alone.
+
+    A window without axes is the whole input.
+    """
+    match op:
+        case Conv():
+            return _Sight(reach(op.kernel, op.dilation), tuple(map(Fraction, op.stride)))
+        case ConvTranspose():
+            extents = reach(op.kernel, op.dilation)
+            window = tuple(-(-n // s) for n, s in zip(extents, op.stride, strict=True))
+            return _Sight(window, tuple(Fraction(1, s) for s in op.stride))
+        case MaxPool() | AvgPool():
+            return _Sight(op.size, tuple(map(Fraction, op.stride)))
+        case AdaptiveAvgPool():
+            step = tuple(Fraction(n, m) for n, m in zip(space, op.size, strict=True))
+            # a mean begins and ends within elements where the extents do not divide
+            window = tuple(ceil(s) + (s.denominator > 1) for s in step)
+            return _Sight(tuple(map(min, window, space)), step)
+        case Upsample():
+            wide = 1 if op.mode == "nearest" else 2
+            window = tuple(wide if f > 1 else 1 for f in op.factor)
+            return _Sight(window, tuple(Fraction(1, f) for f in op.factor))
+        case Dense() | GlobalAvgPool() | GlobalMaxPool() | GroupNorm() | LayerNorm():
+            return _Sight((), ())
+    return None
 
 
 def _widest(inputs: list[_Reach | None]) -> _Reach | None:

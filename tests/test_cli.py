@@ -509,3 +509,47 @@ def test_numbers() -> None:
         "18.8 kB",
         "3.0 MB",
     ]
+
+
+SEVERAL = """
+import "blocks.cnn"
+model small(classes=2) { input x: float32[4]; doubled(classes) }
+model large(classes=3, deep=no) {
+    input x: float32[4]
+    doubled(classes)
+    dense(7) if deep else identity
+}
+train large { loss cross_entropy; optimizer sgd(0.1) }
+"""
+
+
+def test_a_model_is_named_after_a_colon(here: Path) -> None:
+    (here / "several.cnn").write_text(SEVERAL)
+    (here / "lib").mkdir()
+    (here / "lib" / "blocks.cnn").write_text("block doubled(n) { dense(2 * n) }")
+    search = ("-I", "lib")
+    assert "small is fine: 20 parameters" in cnnc("check", "several.cnn:small", *search).stdout
+    assert (
+        "large is fine: 30 param"
+        in cnnc("check", "several.cnn", "--model", "large", *search).stdout
+    )
+    assert "choose one after a colon: several.cnn:small" in refused("check", "several.cnn", *search)
+    assert "two models are chosen" in refused(
+        "check", "several.cnn:small", "--model", "large", *search
+    )
+    assert "there is no file blocks.cnn" in refused("check", "several.cnn:small")
+    graph = cnnc("emit", "graph", "several.cnn:large", "--set", "deep=yes", *search).stdout
+    assert "train cross_entropy" in graph
+    assert "dense1 (7)" in graph
+    assert "doubled1.dense1 (4)" in cnnc("emit", "graph", "several.cnn:small", *search).stdout
+    assert "total" in cnnc("summary", "several.cnn:small", *search).stdout
+
+
+def test_limits_are_options(here: Path) -> None:
+    (here / "a.cnn").write_text(
+        "block b { relu }\nmodel a { input x: float32[100]; repeat 4 { b }; dense(10) }"
+    )
+    for option in ("--max-nodes=4", "--max-parameters=99", "--max-memory=1kB", "--max-depth=1"):
+        assert f"{option.partition('=')[0]} raises th" in refused("check", "a.cnn", option)
+    assert cnnc("check", "a.cnn", "--max-memory", "2.5 MB").exit_code == 0
+    assert "not a size such as" in refused("check", "a.cnn", "--max-memory", "big", status=2)

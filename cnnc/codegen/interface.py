@@ -54,12 +54,15 @@ def interface(program: Program) -> dict[str, Any]:
         "judges": [JudgeText(judge, _shape(program, judge)) for judge in program.judges],
         "loss_words": _loss_words(program),
         "draws": _draws(program),
+        "keeps": program.train is not None and bool(program.train.kept_size or program.parts),
         "pinned_names": [f"{name}_pinned" for name in names],
         "input_shapes": {load.name: load.shape for load in inputs},
         "input_dtypes": {load.name: load.dtype for load in inputs},
         "dtypes": {load.name: tuple(kind for kind, _ in load.kernels) for load in inputs},
         "output_shapes": {result.name: result.shape for result in program.results},
         "classes": program.judges[0].classes if _classifies(program) else None,
+        **_prediction(program),
+        "targets": {judge.target: _target(program, judge) for judge in program.judges},
         "training": _settings(program),
         "num_parameters": sum(prod(slot.shape) for slot in program.slots if slot.trained),
         "loads": loads(program),
@@ -85,6 +88,26 @@ def _loss_words(program: Program) -> str:
 
 def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def _prediction(program: Program) -> dict[str, str]:
+    """What a classifier has a class for, and the shape of its predictions, in words."""
+    space = program.results[0].shape[1:]
+    each = "position" if space else "sample"
+    return {"each": each, "predicted": "n," + "".join(f" {extent}," for extent in space).rstrip(",")}
+
+
+def _target(program: Program, judge: Judge) -> dict[str, Any]:
+    """What a target is, and how the loss that reads it judges which output."""
+    loss = judge.loss
+    return {
+        "output": judge.output,
+        "shape": _shape(program, judge),
+        "classes": judge.classes,
+        "loss": loss.NAME,
+        "weight": judge.weight,
+        **{field.name: getattr(loss, field.name) for field in loss.FIELDS},
+    }
 
 
 def _shape(program: Program, judge: Judge) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
@@ -109,13 +109,14 @@ class Graph:
     digest: str = ""
     """A hash of what the resolved network computes; see `graph_digest`."""
     step: Graph | None = None
+    _by_name: dict[str, Node] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where there is none."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return self._by_name[name]
 
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name; KeyError where there is none."""

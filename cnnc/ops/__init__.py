@@ -7,8 +7,8 @@ from typing import Any
 from cnnc.ops.adaptive_avgpool import AdaptiveAvgPool
 from cnnc.ops.add import Add
 from cnnc.ops.avgpool import AvgPool
-from cnnc.ops.binary_cross_entropy import BinaryCrossEntropy
 from cnnc.ops.batchnorm import BatchNorm
+from cnnc.ops.binary_cross_entropy import BinaryCrossEntropy
 from cnnc.ops.channel_dropout import ChannelDropout
 from cnnc.ops.concat import Concat
 from cnnc.ops.conv import Conv
@@ -59,9 +59,9 @@ OPS: dict[str, type[Any]] = {
     op.NAME: op
     for op in (
         Conv,
-        BatchNorm,
         ConvTranspose,
         Depthwise,
+        BatchNorm,
         Dense,
         MaxPool,
         AvgPool,

@@ -215,7 +215,7 @@ class BatchBiasGradient(Op):
         return ("sums",)
 
     def forward(self, operands: Operands) -> Array:
-        return operands["sums"][0]
+        return np.asarray(operands["sums"][0])
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return ChannelNumbers("bias_gradient", ("sums",), 0.0)

@@ -38,7 +38,7 @@ from cnnc.ops.window import (
 
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
-    """y[o] = bias[o] + sum over i, t of weight[o, i, t] * x[i, position * stride + t * dilation - pad].
+    """y[o, p] = bias[o] + sum over i, t of weight[o, i, t] * x[i, p * stride + t * dilation - pad].
 
     (in, *space) -> (filters, *outputs); with groups, `i` runs over the inputs of o's group, in /
     groups of them. Goodfellow, Bengio and Courville 2016, equation 9.6; dilation after Yu and
@@ -162,8 +162,15 @@ class Conv(Op):
             make(5, (5, 9, 8), kernel=3, pad="same", dilation=2, groups=5),
             make(6, (3, 10, 7), kernel=5, stride=2, pad=(2, 1), groups=3),
             make(4, (4, 23), kernel=3, stride=2, dilation=4, pad=3, groups=4),
-            make(4, (2, 5, 6, 7), kernel=(2, 3, 2), stride=(2, 2, 1), dilation=(1, 3, 2),
-                 pad=[0, (3, 2), 1], groups=2),
+            make(
+                4,
+                (2, 5, 6, 7),
+                kernel=(2, 3, 2),
+                stride=(2, 2, 1),
+                dilation=(1, 3, 2),
+                pad=[0, (3, 2), 1],
+                groups=2,
+            ),
         )
 
 

@@ -1,4 +1,4 @@
-"""Convolution's loops as templates/conv.pyx.j2 reads them: one form a direction, directly summed.
+"""Convolution's loops as templates/conv.pyx.j2 reads them: forward and data gradient, direct sums.
 
 Plain values and the coordinates that follow from them; conv_kernels chooses the tiles. `x` is what
 a convolution reads and `y` what it gives: a transposed one has them exchanged.
@@ -15,7 +15,7 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.conv_strips import Strip
 from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Form, Layout
-from cnnc.ops.loops import Clipped, Loop, axes
+from cnnc.ops.loops import Clipped, Loop, chunked
 
 Tiles: TypeAlias = tuple[tuple[Loop, int], ...]
 
@@ -129,14 +129,6 @@ class Summed(ConvForm):
         """Chunks, as the loop around the tiles."""
         return () if self.weights_first else (self.chunk,)
 
-    def chunk_loop(self, variable: str, channels: int) -> Loop | Clipped:
-        """Over the channels of a chunk; the last may have fewer."""
-        if not self.chunk.runs:
-            return Loop(variable, 0, channels)
-        end = str(self.chunk.at + self.chunk.step)
-        even = channels % self.chunk.step == 0
-        return Clipped(variable, str(self.chunk.at), end if even else f"min({end}, {channels})")
-
     @property
     def chunk_text(self) -> str:
         """Of the chunks, for `reason`."""
@@ -171,7 +163,7 @@ class ConvForward(Summed):
     @property
     def channels(self) -> Loop | Clipped:
         """Over the channels of x in a chunk."""
-        return self.chunk_loop("i", self.in_channels)
+        return chunked("i", self.in_channels, self.chunk)
 
     def operands(self) -> tuple[str, ...]:
         return (*self.reads_from(self.x_name), "result")
@@ -193,7 +185,7 @@ class ConvInputGrad(Summed):
     @property
     def filters(self) -> Loop | Clipped:
         """Over the channels of y in a chunk."""
-        return self.chunk_loop("o", self.out_channels)
+        return chunked("o", self.out_channels, self.chunk)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -236,146 +228,3 @@ class ConvInputGrad(Summed):
     def reason(self) -> str:
         tile = f"tile {self.channels[0][1]}x{max(self.widths)} (channels x columns)"
         return f"direct, {self.group_text}{tile}{self.chunk_text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Summing(ConvForm):
-    """A weight gradient: sums over positions and lanes, by `patches` of rows that stay cached."""
-
-    patch: Loop
-    """Over the last outer axis, or over the columns where there is none."""
-
-    @property
-    def before(self) -> tuple[Loop, ...]:
-        """Loops around the patches: the other outer axes, where patches cut anything."""
-        if not self.patch.runs:
-            return ()
-        return tuple(w.output for w in self.outer[:-1])
-
-    @property
-    def rows(self) -> tuple[Loop | Clipped, ...]:
-        """Loops over the output rows of a patch."""
-        if not self.patch.runs or not self.outer:
-            return self.output_rows
-        return (self._cut(self.outer[-1].output),)
-
-    @property
-    def positions(self) -> Loop | Clipped:
-        """Over the columns of a patch."""
-        whole = self.last.output
-        return whole if self.outer or not self.patch.runs else self._cut(whole)
-
-    def _cut(self, loop: Loop) -> Clipped:
-        end = str(self.patch.at + self.patch.step)
-        even = loop.stop % self.patch.step == 0
-        return Clipped(
-            loop.variable, str(self.patch.at), end if even else f"min({end}, {loop.stop})"
-        )
-
-    @property
-    def more(self) -> str:
-        """Whether a sum is added to what `result` holds."""
-        later = [f"{loop.at} > 0" for loop in (*self.before, self.patch) if loop.runs]
-        return " or ".join(["accumulate", *later])
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "result")
-
-
-@dataclass(frozen=True, slots=True)
-class ConvWeightGrad(Summing):
-    """Tiles of filters x channels x kernel columns."""
-
-    filters: Tiles
-    channels: Tiles
-    columns: Tiles
-    packs: bool
-    """Whether a tile's part of y is copied together first: [filter][row of the patch][column]."""
-
-    @property
-    def patch_size(self) -> int:
-        """Positions of a patch."""
-        inner = self.last.outputs if self.outer else 1
-        around = prod(w.outputs for w in self.outer[:-1]) if not self.patch.runs else 1
-        return around * inner * min(self.patch.step, self.patch.stop)
-
-    def packed_at(self, filter_: Affine, column: Affine) -> Affine:
-        """Where an element of a tile's packed part of y lies."""
-        place = Affine.of(0)
-        if not self.outer:
-            return filter_ * self.patch_size + column - self.patch.at
-        rows = self.rows if self.patch.runs else self.output_rows
-        windows = self.outer[-1:] if self.patch.runs else self.outer
-        for loop, window in zip(rows, windows, strict=True):
-            place = place * window.outputs + loop.at
-        if self.patch.runs:
-            place = place - self.patch.at
-        return filter_ * self.patch_size + place * self.last.outputs + column
-
-    @property
-    def filter_stride(self) -> int:
-        """Elements from one filter of a tile to the next."""
-        return self.patch_size if self.packs else self.y.strides()[0]
-
-    def scratch(self) -> int:
-        return self.filters[0][1] * self.patch_size if self.packs else 0
-
-    def operands(self) -> tuple[str, ...]:
-        scratch = ("scratch",) if self.packs else ()
-        return ("output_grad", "input", *scratch, "result")
-
-    MACRO: ClassVar[str] = "weight_gradient"
-
-    def reason(self) -> str:
-        tile = f"{self.filters[0][1]}x{self.channels[0][1]}x{self.columns[0][1]}"
-        rows = f", {self.patch.step} rows at a time" if self.patch.runs else ""
-        return f"direct, tile {tile} (filters x channels x kernel columns){rows}"
-
-
-@dataclass(frozen=True, slots=True)
-class DepthwiseWeightGrad(Summing):
-    """One channel a group: tiles of the kernel itself, rows x columns, in one pass over a plane."""
-
-    kernel_rows: Tiles
-    columns: Tiles
-
-    MACRO: ClassVar[str] = "depthwise_weight_gradient"
-
-    def taps_at(self, row: Affine) -> tuple[Affine, ...]:
-        """Taps of the outer axes, this one along the last of them."""
-        return (*(tap.at for tap in self.taps[:-1]), row)
-
-    def reads_at(self, row: Affine) -> tuple[Affine, ...]:
-        """The outer position in x of that tap."""
-        *before, w = self.outer
-        at = w.output.at * w.stride + row * w.dilation - w.pad
-        return (*(other.read(other.output.at) for other in before), at)
-
-    @property
-    def row_step(self) -> int:
-        """Elements from one kernel row's input to the next."""
-        return self.x.strides()[-2] * self.outer[-1].dilation
-
-    def reason(self) -> str:
-        tile = f"{self.kernel_rows[0][1]}x{self.columns[0][1]}"
-        return f"direct, a channel at a time, tile {tile} (kernel rows x columns)"
-
-
-@dataclass(frozen=True, slots=True)
-class ConvBiasGrad(Form):
-    """The sum of each filter's gradient over positions and lanes."""
-
-    y: Layout
-    channels: Tiles
-
-    TEMPLATE: ClassVar[str] = "conv"
-    MACRO: ClassVar[str] = "bias_gradient"
-
-    @property
-    def space(self) -> tuple[Loop, ...]:
-        """Loops over positions."""
-        names = axes(len(self.y.extents))
-        return tuple(Loop(n, 0, extent) for n, extent in zip(names, self.y.extents, strict=True))
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "result")

@@ -1,22 +1,21 @@
 """Convolution's register and cache tiles: extents and layouts -> a form a direction.
 
-Direct sums only. What the forms mean is in conv_forms, what becomes of them in
-templates/conv.pyx.j2. conv and conv_transpose both come here, with x and y exchanged.
+Direct sums only. What the forms mean is in conv_forms and conv_weight_forms, what becomes of them
+in templates/conv.pyx.j2. conv and conv_transpose both come here, with x and y exchanged.
 """
 
 from __future__ import annotations
 
 from math import prod
 
-from cnnc.ops.conv_forms import (
+from cnnc.ops.conv_forms import ConvForward, ConvInputGrad
+from cnnc.ops.conv_strips import strips
+from cnnc.ops.conv_weight_forms import (
     ConvBiasGrad,
-    ConvForward,
-    ConvInputGrad,
     ConvWeightGrad,
     DepthwiseWeightGrad,
     Summing,
 )
-from cnnc.ops.conv_strips import strips
 from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops
@@ -149,8 +148,9 @@ def _shared(geometry: Geometry, x: Layout, y: Layout, x_name: str, y_name: str) 
 
 
 def _packs(summed: int, reused: int, tile: int) -> bool:
-    """Whether to copy what a tile reads together first: planes a power of two apart share cache
-    lines, so that what many tiles read again would be lost between them.
+    """Whether to copy what a tile reads together first.
+
+    Planes a power of two apart share cache lines: what many tiles read again is lost between them.
     """
     return summed > 8 and reused >= 4 * tile
 

@@ -18,7 +18,8 @@ def correlate(x: Array, weight: Array, geometry: Geometry, outputs: Shape) -> Ar
     y = np.zeros((len(x), len(weight), *outputs), np.result_type(x, weight))
     grouped, split = _grouped(y, g.groups), _split(weight, g.groups)
     for tap, cut in taps(g.kernel, g.stride, outputs, g.dilation):
-        grouped += np.einsum("ngi...,goi->ngo...", _grouped(x[cut], g.groups), split[:, *tap])
+        part = _grouped(x[cut], g.groups)
+        grouped += np.einsum("ngi...,goi->ngo...", part, split[(slice(None), *tap)])
     return y
 
 
@@ -28,7 +29,7 @@ def spread(y: Array, weight: Array, geometry: Geometry, shape: Shape) -> Array:
     x = pad_array(np.zeros((len(y), *shape), np.result_type(y, weight)), g.pad)
     grouped, split = _grouped(y, g.groups), _split(weight, g.groups)
     for tap, cut in taps(g.kernel, g.stride, y.shape[2:], g.dilation):
-        part = np.einsum("ngo...,goi->ngi...", grouped, split[:, *tap])
+        part = np.einsum("ngo...,goi->ngi...", grouped, split[(slice(None), *tap)])
         x[cut] += part.reshape(len(x), shape[0], *part.shape[3:])
     return unpad_array(x, g.pad)
 
@@ -41,7 +42,7 @@ def correlate_weight(x: Array, y: Array, geometry: Geometry, shape: Shape) -> Ar
     grouped = _flat(_grouped(y, g.groups))
     for tap, cut in taps(g.kernel, g.stride, y.shape[2:], g.dilation):
         part = _flat(_grouped(x[cut], g.groups))
-        split[:, *tap] = np.einsum("ngop,ngip->goi", grouped, part, optimize=True)
+        split[(slice(None), *tap)] = np.einsum("ngop,ngip->goi", grouped, part, optimize=True)
     return weight
 
 

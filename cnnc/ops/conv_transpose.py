@@ -145,9 +145,7 @@ class ConvTranspose(Op):
         match wrt:
             case None:
                 x, y = layouts["result"], layouts["input"]
-                return conv_kernels.input_gradient(
-                    g, x, y, machine, bias=self.bias, reads="input"
-                )
+                return conv_kernels.input_gradient(g, x, y, machine, bias=self.bias, reads="input")
             case "input":
                 x, y = layouts["output_grad"], layouts["result"]
                 return conv_kernels.forward(g, x, y, machine, bias=False, reads="output_grad")

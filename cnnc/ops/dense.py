@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.loops import Loop, register_tile, tile_loops
+from cnnc.ops.loops import Clipped, Loop, chunked, register_tile, tile_loops
 from cnnc.ops.op import (
     Array,
     Example,
@@ -25,6 +25,10 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.window import text
+
+
+_KEPT = 16
+"""Weights of this many first-level caches are taken to stay in the second-level cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,11 @@ class Dense(Op):
         if wrt is None:
             return DenseForward(x, y, self.bias, tile_loops("o0", y, flight))
         if wrt == "input":
-            return DenseInputGrad(x, y, tile_loops("i0", x, flight))
+            if 4 * x * y <= _KEPT * machine.level1:
+                return DenseInputGrad(x, y, Loop("o0", 0, y, y), tile_loops("i0", x, flight))
+            # Weights come from memory: whole lines of them, of a few rows at a time.
+            chunk, tile = Loop("o0", 0, y, min(y, 32)), machine.registers // 2
+            return DenseInputGrad(x, y, chunk, tile_loops("i0", x, tile))
         if wrt == "bias":
             return DenseBiasGrad(y, tile_loops("o0", y, 8))
         vectors = x // machine.lanes
@@ -110,6 +118,7 @@ class Dense(Op):
             Example(cls(17), ((3,),)),
             Example(cls(3), ((65,),)),
             Example(cls(33, bias=False), ((130,),)),
+            Example(cls(331), ((403,),)),
         )
 
 
@@ -134,10 +143,11 @@ class DenseForward(Form):
 
 @dataclass(frozen=True, slots=True)
 class DenseInputGrad(Form):
-    """Tiles of inputs, each a sum over all outputs."""
+    """Tiles of inputs, each a sum over all outputs, a chunk of them at a time."""
 
     in_features: int
     out_features: int
+    chunk: Loop
     inputs: tuple[tuple[Loop, int], ...]
 
     TEMPLATE: ClassVar[str] = "dense"
@@ -147,7 +157,13 @@ class DenseInputGrad(Form):
         return ("output_grad", "weight", "result")
 
     def reason(self) -> str:
-        return f"one block, {self.inputs[0][1]} inputs at a time"
+        chunk = f", {self.chunk.step} outputs at a time" if self.chunk.runs else ""
+        return f"one block, {self.inputs[0][1]} inputs at a time{chunk}"
+
+    @property
+    def outputs(self) -> Loop | Clipped:
+        """Over the outputs of a chunk; the last may have fewer."""
+        return chunked("o", self.out_features, self.chunk)
 
 
 @dataclass(frozen=True, slots=True)

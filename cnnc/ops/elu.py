@@ -33,7 +33,7 @@ class Elu(Op):
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("alpha", Kind.NUMBER, "minus the limit for small x", default=1.0, minimum=0),
     )
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE, Trait.HEAVY})
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Elu:

@@ -37,7 +37,9 @@ class Gelu(Op):
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("approximate", Kind.FLAG, "by tanh, as the paper's formula 2", default=False),
     )
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset(
+        {Trait.ELEMENTWISE, Trait.HEAVY, Trait.HEAVY_GRADIENT}
+    )
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("input",)

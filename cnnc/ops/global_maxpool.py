@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -48,7 +49,7 @@ class GlobalMaxPool(Op):
         return np.asarray(x.max(axis=tuple(range(2, x.ndim)), keepdims=self.keep))
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
-        x = as_float(operands["input"]).reshape(*grad.shape[:2], -1)
+        x = as_float(operands["input"]).reshape(*grad.shape[:2], prod(shape[1:]))
         hit = x == operands["output"].reshape(*grad.shape[:2], 1)
         first = hit & (hit.cumsum(axis=2) == 1)
         x_grad = np.where(first, grad.reshape(*grad.shape[:2], 1), 0)

@@ -71,6 +71,15 @@ class Clipped:
         return f"range({self.low}, {self.high})"
 
 
+def chunked(variable: str, extent: int, chunk: Loop) -> Loop | Clipped:
+    """Over the part of `extent` that a turn of the loop over chunks does; the last may be less."""
+    if not chunk.runs:
+        return Loop(variable, 0, extent)
+    end = str(chunk.at + chunk.step)
+    even = extent % chunk.step == 0
+    return Clipped(variable, str(chunk.at), end if even else f"min({end}, {extent})")
+
+
 def axes(rank: int) -> tuple[str, ...]:
     """Loop variables of the spatial axes, outermost first; the last is always `column`."""
     return ("plane", "row", "column")[3 - rank :]

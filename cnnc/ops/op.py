@@ -46,6 +46,8 @@ class Trait(Enum):
     ELEMENTWISE = "reads one position to write one, so that a producer can apply it as it stores"
     VIEW = "has its input's elements in its input's order: the same memory, if that has no halo"
     LOSS = "ends the network; its kernels take no epilogue"
+    HEAVY = "its element-wise formula takes dozens of operations a value"
+    HEAVY_GRADIENT = "so does that of its gradient"
     PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"

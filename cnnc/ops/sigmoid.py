@@ -25,7 +25,7 @@ class Sigmoid(Op):
     """y = 1 / (1 + e^-x). Any shape. Goodfellow, Bengio and Courville 2016, equation 3.30."""
 
     NAME: ClassVar[str] = "sigmoid"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE, Trait.HEAVY})
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("output",)

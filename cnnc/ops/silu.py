@@ -25,7 +25,9 @@ class Silu(Op):
     """y = x / (1 + e^-x). Any shape. Elfwing, Uchibe and Doya 2018; Ramachandran et al. 2017."""
 
     NAME: ClassVar[str] = "silu"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset(
+        {Trait.ELEMENTWISE, Trait.HEAVY, Trait.HEAVY_GRADIENT}
+    )
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("input",)

@@ -37,7 +37,9 @@ class Softplus(Op):
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("beta", Kind.NUMBER, "how sharp the bend is", default=1.0),
     )
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset(
+        {Trait.ELEMENTWISE, Trait.HEAVY, Trait.HEAVY_GRADIENT}
+    )
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Softplus:

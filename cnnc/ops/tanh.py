@@ -25,7 +25,7 @@ class Tanh(Op):
     """y = tanh(x). Any shape. LeCun et al. 1998, Efficient BackProp, section 4.4."""
 
     NAME: ClassVar[str] = "tanh"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE, Trait.HEAVY})
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("output",)

@@ -162,8 +162,8 @@ class _Walk(_Builder):
         sums = self.add(name, BatchSums(), (grad, x, statistics), (), (3, channels), node).name
         for parameter in affine.parameters:
             by_weight = parameter.endswith(".weight")
-            op = BatchWeightGradient(eps) if by_weight else BatchBiasGradient()
-            reads = (sums, statistics) if by_weight else (sums,)
+            op: Op = BatchWeightGradient(eps) if by_weight else BatchBiasGradient()
+            reads: tuple[str, ...] = (sums, statistics) if by_weight else (sums,)
             made = self.add(f"{parameter}_grad", op, reads, (), (channels,), node)
             self.gradients[parameter] = made.name
         if passes:

@@ -3,7 +3,8 @@
 Forward: conv -> relu stores the rectified value. Backward: the gradient kernel of whatever reads a
 relu's output applies relu's mask as it stores. What the op reads besides its first operand, tensors
 and parameters, its producer's kernel reads too. A fused node keeps the producer's name. Does not
-fuse across a tensor that anything else reads, and changes no value.
+fuse across a tensor that anything else reads, nor a costly formula into a kernel that needs all
+registers, and changes no value.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ def fuse(graph: Graph) -> Graph:
     """Fuse until nothing more fits, in the training step too."""
     if graph.step is not None:
         graph = replace(graph, step=fuse(graph.step))
+    place = 0
     while True:
-        fused = _fuse_one(graph)
+        fused = _fuse_one(graph, place)
         if fused is None:
             return graph
-        graph = fused
+        # what stands before gained nothing by it: nothing there reads the two
+        graph, place = fused
 
 
-def _fuse_one(graph: Graph) -> Graph | None:
+def _fuse_one(graph: Graph, start: int) -> tuple[Graph, int] | None:
+    """The graph with the first two nodes fused that fit, from a place on, and where to go on."""
     kept = {*graph.losses, *(output.tensor for output in graph.outputs)}
     kept |= {name for _, name in graph.gradients}
-    for node in graph.nodes:
+    for place, node in enumerate(graph.nodes[start:], start):
         if not _elementwise(node) or node.epilogue:
             continue
         producer = graph.node(node.inputs[0])
@@ -38,8 +42,10 @@ def _fuse_one(graph: Graph) -> Graph | None:
         reads_only_here &= producer.name not in node.inputs[1:]
         # Arrays are brought in before anything is computed, so a loader can read no other operand.
         too_early = isinstance(producer.op, Input) and (*node.inputs[1:], *node.parameters) != ()
-        if reads_only_here and not too_early and producer.name not in kept and _stores(producer):
-            return _merge(graph, producer, node)
+        if not reads_only_here or too_early or producer.name in kept or not _stores(producer):
+            continue
+        if not (_heavy(node.op) and _multiplies(graph, producer)):
+            return _merge(graph, producer, node), place - 1
     return None
 
 
@@ -52,6 +58,31 @@ def _elementwise(node: Node) -> bool:
     if not isinstance(op, Op) or Trait.ELEMENTWISE not in op.TRAITS:
         return False
     return not isinstance(node.op, Gradient) or node.op.wrt == op.input_names(op.INPUTS or 1)[0]
+
+
+def _heavy(op: object) -> bool:
+    """Whether the formula takes dozens of operations."""
+    if isinstance(op, Gradient):
+        return Trait.HEAVY_GRADIENT in op.of.TRAITS
+    return isinstance(op, Op) and Trait.HEAVY in op.TRAITS
+
+
+def _multiplies(graph: Graph, producer: Node) -> bool:
+    """Whether the producer's kernel keeps a tile of sums in registers, as products of weights do.
+
+    With a heavy formula in it the compiler would no longer peel the tile's loops, and the sums
+    would lie in memory; a pass of its own costs less.
+    """
+    forward = producer
+    if isinstance(producer.op, Gradient):
+        known = [node for node in graph.nodes if node.name == producer.layer]
+        if not known:
+            return False
+        forward = known[0]
+    if isinstance(forward.op, (Gradient, Input)):
+        return False
+    shapes = tuple(graph.node(name).shape for name in forward.inputs)
+    return forward.op.multiply_adds(shapes) > 0
 
 
 def _stores(producer: Node) -> bool:
@@ -89,6 +120,8 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Graph:
 
 
 def _renamed(node: Node, old: str, new: str) -> Node:
+    if old not in node.inputs and old not in node.epilogue_inputs:
+        return node
     swap = {old: new}
     return replace(
         node,

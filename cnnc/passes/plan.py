@@ -48,16 +48,11 @@ def plan(graph: Graph, target: Target) -> Program:
     """Lay out a fused graph for a target."""
     slots, trained, arena = _arena(graph)
     planner = _Planner(target, {slot.name: slot for slot in slots})
-    main = planner.room(graph)
-    infer = planner.schedule("infer", main, {o.tensor for o in graph.outputs})
-    results = planner.results(main, infer)
-    loss = train = None
-    if graph.step is not None:
-        loss = planner.schedule("loss", main, set(graph.losses))
-        step = planner.room(graph.step)
-        wanted = {*graph.step.losses, *(name for _, name in graph.step.gradients)}
-        wanted |= {node.name for node in graph.step.nodes if _updates(node)}
-        train = planner.schedule("train", step, wanted)
+    rooms = planner.room(graph), planner.room(graph.step) if graph.step else None
+    # A halo keeps its place in all schedules: the first round finds all that there are, so that in
+    # the second no schedule puts anything else where another has its zeros.
+    planner.schedules(*rooms)
+    infer, results, loss, train = planner.schedules(*rooms)
     groups = max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * arena)))
     return Program(
         graph.name,
@@ -147,6 +142,19 @@ class _Planner:
                 parts[node.name] = self.parts
                 self.parts += size
         return _Room(graph, find_places(graph), segments, shared, parts)
+
+    def schedules(
+        self, main: _Room, step: _Room | None
+    ) -> tuple[Schedule, tuple[Result, ...], Schedule | None, Schedule | None]:
+        """Inference and what it hands back, the loss, the training step."""
+        infer = self.schedule("infer", main, {o.tensor for o in main.graph.outputs})
+        results = self.results(main, infer)
+        if step is None:
+            return infer, results, None, None
+        loss = self.schedule("loss", main, set(main.graph.losses))
+        wanted = {*step.graph.losses, *(name for _, name in step.graph.gradients)}
+        wanted |= {node.name for node in step.graph.nodes if _updates(node)}
+        return infer, results, loss, self.schedule("train", step, wanted)
 
     def schedule(self, name: str, room: _Room, wanted: set[str]) -> Schedule:
         """Order the calls that the wanted tensors need, then give their tensors memory."""

@@ -216,7 +216,7 @@ def test_a_model_takes_words_and_flags_no_numbers_from_outside() -> None:
     [
         ("train { loss mse(output=b); optimizer sgd(1) }", [("b", 1.0)]),
         (
-            "train { loss mse(output=a, weight=2); loss l1(weight=n / 4, output=b); optimizer sgd(1) }",
+            "train { loss mse(output=a, weight=2); loss l1(weight=n/4, output=b); optimizer adam }",
             [("a", 2.0), ("b", 0.5)],
         ),
     ],

@@ -67,11 +67,19 @@ def test_example_of_the_language_reference(text: str) -> None:
     check(Source("language.md", text))
 
 
-def test_the_reference_shows_an_error_as_it_is_printed() -> None:
-    text = next(e for e in reversed(EXAMPLES) if "shape-mismatch" in e)
-    (found,) = diagnose(Source("wrong.cnn", re.sub(r" +#.*", "", text)))
-    shown = "".join(f"    {line}\n" for line in render([found]).split("\n"))
-    assert shown.replace("    \n", "\n") in LANGUAGE
+@pytest.mark.parametrize("code", ["shape-mismatch", "undefined-name"])
+def test_the_reference_shows_an_error_as_it_is_printed(code: str) -> None:
+    shown = re.findall(
+        rf"\n\n((?:    [^\n]*\n)*?    error\[{code}\](?:[^\n]*\n(?=    ))*[^\n]*\n)", LANGUAGE
+    )
+    (text,) = shown
+    found = [
+        render([diagnostic])
+        for example in EXAMPLES
+        if f"error[{code}]" in example
+        for diagnostic in diagnose(Source("wrong.cnn", re.sub(r" +#.*", "", example)))
+    ]
+    assert "\n".join(line[4:] for line in text.rstrip("\n").split("\n")) in found
 
 
 def test_every_code_of_specs_has_a_file() -> None:

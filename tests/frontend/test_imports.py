@@ -87,7 +87,7 @@ def test_errors_in_an_imported_file() -> None:
     first, second = errors()
     assert str(CompileError([second])).split("\n")[:2] == [
         "error[arithmetic]: 1 / 0 divides by zero",
-        " --> lib/b.cnn:4:9",
+        "  --> lib/b.cnn:4:9",
     ]
     assert first.code == "kernel-too-large"
     assert first.notes[-2:] == (

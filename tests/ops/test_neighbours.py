@@ -149,7 +149,9 @@ def _among_relus() -> tuple[Graph, Any]:
 
 def test_rectifiers_before_and_after_are_fused_rightly() -> None:
     graph, module = _among_relus()
-    names = {node.name for node in fuse(graph).nodes}
+    step = fuse(graph).step
+    assert step is not None
+    names = {node.name for node in step.nodes}
     kept = {name for name in names if name.endswith("_after")}
     # A view has no kernel; the others' own gradients read what they stored.
     assert kept == {"reshape_0_after", "maxpool_3_after", "global_maxpool_0_after"}
@@ -158,6 +160,8 @@ def test_rectifiers_before_and_after_are_fused_rightly() -> None:
     feeds.pop("loss_grad")
     model.compute_gradients(*feeds.values())
     share = np.full(17, 1 / 17)
-    wanted = interpret(graph, _double(feeds) | {"loss_grad": share}, _double(model.parameters))
-    for parameter, node in graph.gradients:
+    assert graph.step is not None
+    feeds = _double(feeds) | {"loss_grad": share}
+    wanted = interpret(graph.step, feeds, _double(model.parameters))
+    for parameter, node in graph.step.gradients:
         _assert_close(model.gradients[parameter], wanted[node], parameter)

@@ -192,7 +192,8 @@ def haloed() -> Graph:
 def test_ops_that_read_a_place_a_gate_or_a_parameter_are_fused() -> None:
     found = epilogues(fuse(verify_graph(inference())))
     assert found["conv1"] == ("prelu", "mul", "dropout_mask")
-    assert found["dense1"] == ("prelu", "tanh", "dropout_mask")
+    assert found["dense1"] == ("prelu",)
+    assert found["tanh1"] == ("dropout_mask",)
     assert found["maxpool1"] == ("normalize",)
     assert found["concat1"] == ("prelu", "relu", "dropout_mask")
     assert found["conv2"] == ("mul",)
@@ -251,6 +252,14 @@ def test_gradients_that_read_a_place_are_fused_and_sums_are_not() -> None:
     assert any("normalize'" in ops for ops in found.values())
     (total,) = (node for node in graph.nodes if node.name == "prelu1.weight_grad")
     assert total.inputs[0] == graph.node("prelu1_grad").name
+
+
+def test_a_costly_formula_stays_out_of_kernels_with_register_tiles() -> None:
+    net = Network()
+    conv = net.layer("conv", net.input("x", (2, 4, 4)), filters=2, kernel=(1, 1))
+    pooled = net.layer("silu", net.layer("maxpool", net.layer("silu", conv), size=(2, 2)))
+    graph = fuse(verify_graph(net.graph(pooled)))
+    assert epilogues(graph) == {"maxpool1": ("silu",)}
 
 
 def test_an_op_that_reads_its_input_twice_is_not_fused_into_it() -> None:

@@ -1,0 +1,29 @@
+"""Long lines of generated code."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnc.codegen.text import fold
+
+LINES = (
+    "result[channel * 64 + row] = outer(inner(first[channel], 2, 3), second[row * 8])",
+    "total += outer(first[channel * 8], 1) * other(second[row * 8], third[row * 8])",
+    "result[row] = (first[channel * 64 + row] - second[channel]) * third[channel * 64 + row]",
+    "store(result + row * 64 + column, outer(first[channel * 64 + row * 8], second[row]), 1)",
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("width", [60, 75, 90])
+def test_a_folded_line_fits_and_says_the_same(line: str, width: int) -> None:
+    folded = fold("    " + line, width)
+    assert all(len(part) <= width for part in folded.splitlines())
+    bare = folded.replace("\n", "").replace(" ", "").replace(",)", ")")
+    wanted = line.replace(" ", "")
+    # An assignment that is no single call is put in parentheses.
+    assert bare in (wanted, wanted.replace("=", "=(", 1) + ")")
+
+
+def test_a_line_that_fits_stays() -> None:
+    assert fold(LINES[0], 100) == LINES[0]
