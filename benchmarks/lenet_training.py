@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, action="append", help="repeatable  [64, 32, 128]")
     options = parser.parse_args()
     sizes = options.batch or [64, 32, 128]
-    graph = dict(lower(read_source(ROOT / "specs" / "lenet.cnn")))["grad"]
+    graph = dict(lower(read_source(ROOT / "specs" / "lenet.cnn")))["grad"].step
     flops = training_flops(graph)
     report = Report("LeNet training, one thread", ("numpy", "torch"), options.output)
     report.paragraph(

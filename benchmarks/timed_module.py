@@ -88,7 +88,9 @@ class TimedModule:
         self.trains = training is not None and not forward
         schedule = training if training is not None and self.trains else self.program.infer
         text, kernels = _instrument(forms["pyx"], self.program, self.trains)
-        self.calls = tuple(_timed_calls(kernels, schedule, forms["fused"], self.lanes))
+        fused: Graph = forms["fused"]
+        graph = fused.step if self.trains and fused.step is not None else fused
+        self.calls = tuple(_timed_calls(kernels, schedule, graph, self.lanes))
         built = build(self.program.name, text, "", self.program.target)
         self._module = load_extension(self.program.name, built.loadable)
         self.net = self._module.Model(seed=0, threads=1)
@@ -169,7 +171,7 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
     arguments += ["net.partial", "False"] if trains else ["outputs"]
     harness = HARNESS.format(
         function=function,
-        target=", target, True" if trains else "",
+        target=", (target,)" if trains else "",
         reserve="    net._reserve_training(LANES)" if trains else "",
         call=f"timed_block({', '.join([*arguments, 'counts', 'times'])})",
     )

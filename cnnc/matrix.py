@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cnnc.ops.window import Pads, padding, per_axis, text, window_extents
+from cnnc.ops.window import Pads, padding, per_axis, reach, text, window_extents
 
 LARGEST_SHOWN = 128
 """Rows or columns beyond which a matrix is no longer readable as text."""
@@ -25,15 +25,19 @@ def convolution_matrix(
     input_shape: Sequence[int],
     stride: int | Sequence[int] = 1,
     pad: int | str | Sequence[Any] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> NDArray[Any]:
     """The matrix A with conv(x).ravel() == A @ x.ravel(), the bias left out.
 
     Args:
-        weight: (out, in, *kernel), as `net.parameters["conv1.weight"]` has it.
+        weight: (out, in / groups, *kernel), as `net.parameters["conv1.weight"]` has it.
         input_shape: (in, *space), without a batch axis; any number of spatial axes.
         stride: the step between windows, one number or one for each axis.
         pad: as in a spec: a number, a (before, after) tuple for every axis, a list with a number
             or a tuple for each axis, "same" or "valid".
+        dilation: the step between a window's elements, one number or one for each axis.
+        groups: into how many parts the channels fall that do not see each other.
 
     Returns:
         An array (out * prod(outputs), in * prod(space)) of the weight's dtype. On one axis and one
@@ -44,16 +48,20 @@ def convolution_matrix(
     Raises:
         ValueError: weight and input_shape do not fit, or stride or pad make no sense for them.
     """
-    values, shape = np.asarray(weight), tuple(input_shape)
+    values, shape = _ungrouped(np.asarray(weight), groups), tuple(input_shape)
     _check(values, shape)
     filters, channels, *kernel = values.shape
     step = tuple(stride) if isinstance(stride, Sequence) else int(stride)
     steps = per_axis(step, len(kernel), "stride")
-    pads = _pads(pad, shape[1:], tuple(kernel), steps)
-    outputs = window_extents("conv", shape[1:], tuple(kernel), steps, pads, "kernel")
+    spread = tuple(dilation) if isinstance(dilation, Sequence) else int(dilation)
+    spreads = per_axis(spread, len(kernel), "dilation")
+    window = reach(tuple(kernel), spreads)
+    pads = _pads(pad, shape[1:], window, steps)
+    outputs = window_extents("conv", shape[1:], window, steps, pads, "kernel")
     matrix = np.zeros((filters, prod(outputs), channels, prod(shape[1:])), values.dtype)
     for tap in np.ndindex(*kernel):
-        rows, columns = _meetings(tap, outputs, shape[1:], steps, pads)
+        place = tuple(t * d for t, d in zip(tap, spreads, strict=True))
+        rows, columns = _meetings(place, outputs, shape[1:], steps, pads)
         # The two index arrays stand apart, so NumPy puts their axis first.
         matrix[:, rows, :, columns] = values[(slice(None), slice(None), *tap)]
     return matrix.reshape(filters * prod(outputs), channels * prod(shape[1:]))
@@ -88,6 +96,20 @@ def format_matrix(matrix: ArrayLike, blocks: tuple[int, int] | None = None) -> s
             lines.append("-+-".join("-" * len(part) for part in parts))
         lines.append(" | ".join(parts))
     return "\n".join(lines)
+
+
+def _ungrouped(weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """The weight over all channels in, zero where a filter does not see one."""
+    if groups == 1 or weight.ndim < 3:
+        return weight
+    if groups < 1 or len(weight) % groups:
+        raise ValueError(f"{len(weight)} filters do not fall into {groups} groups")
+    filters, channels, *kernel = weight.shape
+    whole = np.zeros((filters, channels * groups, *kernel), weight.dtype)
+    for group, part in enumerate(np.split(weight, groups)):
+        first, start = group * len(part), group * channels
+        whole[first : first + len(part), start : start + channels] = part
+    return whole
 
 
 def _check(weight: NDArray[Any], shape: tuple[int, ...]) -> None:

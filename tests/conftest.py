@@ -16,6 +16,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what is found to tests/golden; read the diff before you commit it",
     )
+    parser.addoption(
+        "--networks", type=int, default=60, help="how many random networks are compiled"
+    )
+    parser.addoption(
+        "--first-network", type=int, default=0, metavar="SEED", help="the first one's seed"
+    )
+    parser.addoption(
+        "--ill-formed", type=int, default=2000, help="how many random wrong specs are tried"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

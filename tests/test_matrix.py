@@ -22,9 +22,11 @@ def test_product_is_the_convolution(example: Example) -> None:
     assert isinstance(example.op, Conv)
     op, (shape,) = replace(example.op, bias=False), example.inputs
     rng = np.random.default_rng(1)
-    weight = rng.integers(-9, 10, (op.filters, shape[0], *op.kernel))
+    weight = rng.integers(-9, 10, (op.filters, shape[0] // op.groups, *op.kernel))
     x = rng.integers(-9, 10, (1, *shape))
-    matrix = convolution_matrix(weight, shape, op.stride, list(op.pad))
+    matrix = convolution_matrix(
+        weight, shape, op.stride, list(op.pad), op.dilation, groups=op.groups
+    )
     expected = op.forward({"input": x.astype(float), "weight": weight})
     assert matrix.dtype == weight.dtype
     np.testing.assert_array_equal(matrix @ x.ravel(), expected.ravel())
@@ -53,6 +55,8 @@ def test_rows_of_a_banded_matrix_are_the_one_above_moved() -> None:
         (([[[-1, 1]]], (3, 5)), r"reads 1 channels, the input \(3, 5\) has 3"),
         (([[[-1, 1]]], (1, 1)), "window 2 is larger than its padded input 1"),
         (([[[-1, 1]]], (1, 5), 0), "stride must be at least 1"),
+        (([[[-1, 1]]], (1, 5), 1, 0, 5), "window 6 is larger than its padded input 5"),
+        (([[[-1, 1]]], (2, 5), 1, 0, 1, 2), "1 filters do not fall into 2 groups"),
         (([[[-1, 1]]], (1, 5), (1, 1)), "stride 1x1 has 2 axes, the input has 1"),
         (([[[-1, 1]]], (1, 5), 1, -1), "pad must not be negative"),
         (([[[-1, 1]]], (1, 5), 1, [1, 1]), "pad has 2 axes, the input has 1"),

@@ -28,13 +28,13 @@ def resolve_model(choice: SpecChoice) -> Graph:
     return graph
 
 
-def classes_of(graph: Graph) -> int | None:
-    """How many classes the model tells apart; None for one that does not classify."""
-    if graph.training is None:
-        return None
-    judged = graph.training.losses[0]
-    tensor = next(output.tensor for output in graph.outputs if output.name == judged.output)
-    return judged.loss.classes(graph.node(tensor).shape)
+def tells_classes(graph: Graph) -> bool:
+    """Whether labels judge one of the model's outputs."""
+    tensors = {output.name: output.tensor for output in graph.outputs}
+    return graph.training is not None and any(
+        judged.loss.classes(graph.node(tensors[judged.output]).shape) is not None
+        for judged in graph.training.losses
+    )
 
 
 def compile_model(

@@ -53,9 +53,10 @@ class Block:
     """(C type, name) of the memory that it is given."""
 
     @property
-    def gives(self) -> tuple[str, ...]:
-        """The names of that memory."""
-        return tuple(name for _, name in self.takes)
+    def call(self) -> str:
+        """The call of it, with the same names, for its part of the loss if it has one."""
+        names = ("arrays", "block", *(name for _, name in self.takes), "accumulate")
+        return wrapped(f"{'return ' if self.losses else ''}{self.name}", names, width=WIDTH - 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,9 @@ def _call(kernel: Kernel, call: Call) -> str:
     reads = ", ".join(
         o.name for o in call.operands[:-1] if o.pointer != "scratch" and o.space not in silent
     )
-    note = comment(f"{reads} -> {call.computes}")
-    return f"{note}\n{wrapped(kernel.name, arguments)}"
+    note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
+    lines = "\n".join(comment(line) for line in note)
+    return f"{lines}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
 
 
 def _argument(kernel: Kernel, operand: Operand) -> str:
@@ -157,10 +159,10 @@ def comment(line: str) -> str:
     return f"# {shown}"[:WIDTH]
 
 
-def wrapped(head: str, parts: Sequence[str], tail: str = "") -> str:
+def wrapped(head: str, parts: Sequence[str], tail: str = "", width: int = WIDTH - 4) -> str:
     """head(parts)tail on one line, or a line each where that is too long."""
     one = f"{head}({', '.join(parts)}){tail}"
-    if len(one) <= WIDTH - 4:
+    if len(one) <= width:
         return one
     inner = ",\n".join(f"    {part}" for part in parts)
     return f"{head}(\n{inner},\n){tail}"

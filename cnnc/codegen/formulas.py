@@ -56,7 +56,25 @@ def expression(op: Op | Gradient, place: Place, *operands: str) -> str:
         # One formula, or one for each operand.
         name = "gradient" if has_macro(of.NAME, "gradient") else f"{op.wrt}_gradient"
     before = (of, place) if is_placed(op) else (of,)
-    return str(macro(of.NAME, name)(*before, *operands)).strip()
+    return _bare(str(macro(of.NAME, name)(*before, *operands)).strip())
+
+
+def _bare(text: str) -> str:
+    """The text without parentheses around what already stands in some."""
+    opened: list[int] = []
+    pairs: dict[int, int] = {}
+    for place, character in enumerate(text):
+        if character == "(":
+            opened.append(place)
+        elif character == ")":
+            pairs[opened.pop()] = place
+    spare = {
+        place
+        for start, end in pairs.items()
+        if pairs.get(start + 1) == end - 1
+        for place in (start + 1, end - 1)
+    }
+    return "".join(character for place, character in enumerate(text) if place not in spare)
 
 
 def element(name: str, layout: Layout | None, at: tuple[Affine, ...]) -> str:

@@ -49,18 +49,30 @@ def fold(line: str, width: int) -> str:
     if len(line) <= width:
         return line
     indent = " " * (len(line) - len(line.lstrip()))
-    call = _outer_call(line)
+    colon = ":" if line.endswith("):") else ""
+    call = _outer_call(line.removesuffix(colon))
     if call is not None and len(call[0]) < width:
         head, arguments = call
-        inner = "".join(f"{fold(f'{indent}    {each}', width)},\n" for each in arguments)
-        return f"{head}(\n{inner}{indent})"
+        inner = "".join(f"{fold(f'{indent}    {each}', width - 1)},\n" for each in arguments)
+        return f"{head}(\n{inner}{indent}){colon}"
     assignment = re.match(r"(.*? \+?= )(.*)", line)
     if assignment is None:
-        return line
+        return _fold_terms(line.strip(), indent, width)
     value = assignment[2]
     parts = [value] if len(f"{indent}    {value}") <= width else _terms(value)
     inner = "".join(f"{fold(f'{indent}    {part}', width)}\n" for part in parts)
     return f"{assignment[1]}(\n{inner}{indent})"
+
+
+def _fold_terms(value: str, indent: str, width: int) -> str:
+    """A part of an expression, a term a line; what stands in parentheses on lines of its own."""
+    parts = _terms(value)
+    if len(parts) > 1:
+        return "\n".join(fold(f"{indent}{part}", width) for part in parts)
+    inner = re.fullmatch(r"([-+*/] )?\((.*)\)", value)
+    if inner is None:
+        return f"{indent}{value}"
+    return f"{indent}{inner[1] or ''}(\n{fold(f'{indent}    {inner[2]}', width)}\n{indent})"
 
 
 def _terms(value: str) -> list[str]:

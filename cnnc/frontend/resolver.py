@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 
 from cnnc.diagnostics import CompileError, Diagnostic, Span
@@ -147,8 +146,6 @@ def _set_parameters(
         value: Number | None
         if name in given:
             value, place = given[name], None
-            if isinstance(value, Integral) and not isinstance(value, bool):
-                value = int(value)  # of NumPy, perhaps
             if not isinstance(value, int | float) or not math.isfinite(value):
                 message = f"{name} must be a number, got {value!r:.40}"
                 report.error("bad-value", message, parameter.span)

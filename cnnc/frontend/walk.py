@@ -6,8 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import Any
 
-from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
+
+_PARTS = frozenset(
+    kind
+    for kind in vars(s).values()
+    if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == s.__name__
+)
 
 
 def parts(*roots: Any) -> Iterator[tuple[Any, int]]:
@@ -22,7 +27,7 @@ def parts(*roots: Any) -> Iterator[tuple[Any, int]]:
             stack.extend(
                 (child, 0 if isinstance(child, s.RepeatStatement) else depth + 1)
                 for child in children
-                if is_dataclass(child) and not isinstance(child, Span)
+                if type(child) in _PARTS
             )
 
 

@@ -118,6 +118,10 @@ class Graph:
         """The node of that name; KeyError where there is none."""
         return self._by_name[name]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a node of that name."""
+        return name in self._by_name
+
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name; KeyError where there is none."""
         for parameter in self.parameters:

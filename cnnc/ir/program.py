@@ -39,11 +39,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A tensor's memory. `first` and `last` are the calls between which it must hold; for memory
-    that is kept, the segments.
+    """A tensor's memory, which must hold from call `first` to call `last`.
 
-    A `pinned` buffer has a halo: zeroed once, shared with nothing, at the same place in every
-    schedule.
+    For memory that is kept these are segments. A `pinned` buffer has a halo: zeroed once, shared
+    with nothing, at the same place in every schedule.
     """
 
     tensor: str

@@ -151,7 +151,7 @@ class ChannelAffine(Op):
 
 @dataclass(frozen=True, slots=True)
 class BatchSums(Op):
-    """(gradient, x, statistics) -> (3, channels): sum of g, sum of g (x - mean), values a channel."""
+    """(gradient g, x, statistics) -> (3, channels): sum of g, of g (x - mean), count of values."""
 
     NAME: ClassVar[str] = "batch_sums"
     INPUTS: ClassVar[int | None] = 3

@@ -52,18 +52,15 @@ class BatchNorm(Op):
     NAME: ClassVar[str] = "batchnorm"
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("eps", Kind.NUMBER, "added to the variance", 1e-5, minimum=0),
-        Field("momentum", Kind.NUMBER, "share of a batch in the running statistics", 0.1, 0),
+        Field("momentum", Kind.NUMBER, "share of a batch in the running values", 0.1, minimum=0),
         Field("affine", Kind.FLAG, "train a weight and a bias per channel", True),
     )
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> BatchNorm:
         eps, momentum = float(arguments["eps"]), float(arguments["momentum"])
-        if not 0 < eps < 1:
-            message = f"eps must lie between 0 and 1, got {eps:g}"
-            raise OpError("bad-value", message, argument="eps")
-        if not 0 <= momentum <= 1:
-            message = f"momentum must lie in 0 to 1, got {momentum:g}"
+        if momentum > 1:
+            message = f"momentum must be at most 1, got {momentum:g}"
             help = "it is the share of the new batch: 1 keeps nothing of the batches before"
             raise OpError("bad-value", message, argument="momentum", help=help)
         return cls(single(inputs)[0], eps, momentum, arguments["affine"])

@@ -1,5 +1,4 @@
-"""Loops over channels: a block's part of a sum over the batch, what becomes of the parts, and the
-few numbers a channel that follow from them.
+"""Loops over channels: a block's part of a sum over the batch, and what becomes of the parts.
 
 They are written once for any number of channels: what differs from call to call is passed.
 """
@@ -70,7 +69,7 @@ def parts(macro: str, reads: tuple[str, ...], layouts: Layouts) -> ChannelParts:
     return ChannelParts(macro, reads, tuple(tensors))
 
 
-_FINISH = ("parts", "stride", "blocks", "samples", "channels", "space", "update")
+_FINISH = ("parts", "stride", "blocks", "samples", "channels", "space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,8 @@ class FinishParts(Form):
         return self.TEMPLATE, f"finish_{self.macro}"
 
     def operands(self) -> tuple[str, ...]:
-        return (*_FINISH, *self.reads, "result")
+        update = ("update",) if self.reads else ()
+        return (*_FINISH, *update, *self.reads, "result")
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,10 @@ class Conv(Op):
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     pad: Pads
+    dilation: tuple[int, ...]
+    groups: int = 1
     bias: bool = True
     init: Initializer = AUTOMATIC
-    dilation: tuple[int, ...] = ()
-    groups: int = 1
 
     NAME: ClassVar[str] = "conv"
     FIELDS: ClassVar[tuple[Field, ...]] = (
@@ -73,8 +73,8 @@ class Conv(Op):
         stride = per_axis(arguments["stride"], len(space), "stride")
         dilation = per_axis(arguments["dilation"], len(space), "dilation")
         pads = padding(arguments["pad"], space, reach(kernel, dilation), stride)
-        rest = (arguments["bias"], arguments["init"], dilation, arguments["groups"])
-        return cls(arguments["filters"], kernel, stride, pads, *rest)
+        given = {**arguments, "kernel": kernel, "stride": stride, "dilation": dilation}
+        return cls(**{**given, "pad": pads})
 
     @property
     def geometry(self) -> Geometry:

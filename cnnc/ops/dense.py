@@ -26,7 +26,6 @@ from cnnc.ops.op import (
 )
 from cnnc.ops.window import text
 
-
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
 
@@ -91,9 +90,9 @@ class Dense(Op):
         if wrt == "input":
             if 4 * x * y <= _KEPT * machine.level1:
                 return DenseInputGrad(x, y, Loop("o0", 0, y, y), tile_loops("i0", x, flight))
-            # Weights come from memory: whole lines of them, of a few rows at a time.
-            chunk, tile = Loop("o0", 0, y, min(y, 32)), machine.registers // 2
-            return DenseInputGrad(x, y, chunk, tile_loops("i0", x, tile))
+            # Weights come from memory: a few rows at a time, which prefetching can follow.
+            chunk = Loop("o0", 0, y, min(y, 8))
+            return DenseInputGrad(x, y, chunk, tile_loops("i0", x, machine.registers - 4))
         if wrt == "bias":
             return DenseBiasGrad(y, tile_loops("o0", y, 8))
         vectors = x // machine.lanes

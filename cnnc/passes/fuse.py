@@ -9,7 +9,8 @@ registers, and changes no value.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
@@ -18,35 +19,96 @@ from cnnc.ops.op import Gradient, Input, Op, Trait
 
 
 def fuse(graph: Graph) -> Graph:
-    """Fuse until nothing more fits, in the training step too."""
-    if graph.step is not None:
-        graph = replace(graph, step=fuse(graph.step))
-    place = 0
-    while True:
-        fused = _fuse_one(graph, place)
-        if fused is None:
-            return graph
-        # what stands before gained nothing by it: nothing there reads the two
-        graph, place = fused
+    """Fuse whatever fits, in the training step too."""
+    step = fuse(graph.step) if graph.step is not None else None
+    return _Fuser(graph).run(step)
 
 
-def _fuse_one(graph: Graph, start: int) -> tuple[Graph, int] | None:
-    """The graph with the first two nodes fused that fit, from a place on, and where to go on."""
-    kept = {*graph.losses, *(output.tensor for output in graph.outputs)}
-    kept |= {name for _, name in graph.gradients}
-    for place, node in enumerate(graph.nodes[start:], start):
+@dataclass(slots=True)
+class _Fuser:
+    """One walk in the graph's order; `places` maps each node that is left to its place."""
+
+    graph: Graph
+    readers: dict[str, list[str]] = field(default_factory=dict)
+    """Tensor -> the nodes that read it, each as often as it does."""
+    nodes: list[Node | None] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    fused: dict[str, str] = field(default_factory=dict)
+    """A node that is gone -> the one that makes its tensor now."""
+
+    def run(self, step: Graph | None) -> Graph:
+        """The graph with everything fused, and the step that belongs to it."""
+        graph = self.graph
+        for node in graph.nodes:
+            for name in (*node.inputs, *node.epilogue_inputs):
+                self.readers.setdefault(name, []).append(node.name)
+        kept = {*graph.losses, *(output.tensor for output in graph.outputs)}
+        kept |= {name for _, name in graph.gradients}
+        for node in graph.nodes:
+            read = self.renamed(node)
+            if self.fits(node, read, kept):
+                self.merge(read)
+            else:
+                self.places[read.name] = len(self.nodes)
+                self.nodes.append(read)
+        outputs = tuple(
+            replace(output, tensor=self.fused.get(output.tensor, output.tensor))
+            for output in graph.outputs
+        )
+        nodes = tuple(node for node in self.nodes if node is not None)
+        return replace(graph, nodes=nodes, outputs=outputs, step=step)
+
+    def renamed(self, node: Node) -> Node:
+        """The node as it reads what the tensors are called now."""
+        if not any(name in self.fused for name in (*node.inputs, *node.epilogue_inputs)):
+            return node
+        return replace(
+            node,
+            inputs=tuple(self.fused.get(name, name) for name in node.inputs),
+            epilogue_inputs=tuple(self.fused.get(name, name) for name in node.epilogue_inputs),
+        )
+
+    def fits(self, node: Node, read: Node, kept: Collection[str]) -> bool:
+        """Whether a node can go into the one that makes its first operand."""
         if not _elementwise(node) or node.epilogue:
-            continue
-        producer = graph.node(node.inputs[0])
-        reads_only_here = graph.consumers(producer.name) == (node,)
-        reads_only_here &= producer.name not in node.inputs[1:]
+            return False
+        producer = self.producer(read)
+        reads_only_here = self.readers[node.inputs[0]] == [node.name]
         # Arrays are brought in before anything is computed, so a loader can read no other operand.
         too_early = isinstance(producer.op, Input) and (*node.inputs[1:], *node.parameters) != ()
-        if not reads_only_here or too_early or producer.name in kept or not _stores(producer):
-            continue
-        if not (_heavy(node.op) and _multiplies(graph, producer)):
-            return _merge(graph, producer, node), place - 1
-    return None
+        if not reads_only_here or too_early or node.inputs[0] in kept or not _stores(producer):
+            return False
+        return not (_heavy(node.op) and _multiplies(self.graph, producer))
+
+    def producer(self, read: Node) -> Node:
+        """What makes a node's first operand now."""
+        found = self.nodes[self.places[read.inputs[0]]]
+        if found is None:
+            raise KeyError(read.inputs[0])
+        return found
+
+    def merge(self, node: Node) -> None:
+        """One node for two; whatever read the second reads the first's name now."""
+        if not isinstance(node.op, (Op, Gradient)):
+            raise TypeError("only an op can be an epilogue")
+        producer = self.producer(node)
+        bound = operand_names(node)
+        reads = (bound[name] for name in reads_besides(node.op, node.shape))
+        merged = replace(
+            producer,
+            epilogue=(*producer.epilogue, node.op),
+            epilogue_inputs=(*producer.epilogue_inputs, *reads),
+        )
+        place = self.places[producer.name]
+        self.fused[node.name] = producer.name
+        # The merged node stands where the second stood: what its epilogue reads exists by then. An
+        # input stays, so that the caller's arrays keep the order of the spec.
+        if isinstance(producer.op, Input):
+            self.nodes[place] = merged
+        else:
+            self.nodes[place] = None
+            self.places[producer.name] = len(self.nodes)
+            self.nodes.append(merged)
 
 
 def _elementwise(node: Node) -> bool:
@@ -75,10 +137,9 @@ def _multiplies(graph: Graph, producer: Node) -> bool:
     """
     forward = producer
     if isinstance(producer.op, Gradient):
-        known = [node for node in graph.nodes if node.name == producer.layer]
-        if not known:
+        if not graph.has(producer.layer):
             return False
-        forward = known[0]
+        forward = graph.node(producer.layer)
     if isinstance(forward.op, (Gradient, Input)):
         return False
     shapes = tuple(graph.node(name).shape for name in forward.inputs)
@@ -91,40 +152,3 @@ def _stores(producer: Node) -> bool:
     if isinstance(op, Op):
         return not op.TRAITS & {Trait.VIEW, Trait.LOSS}
     return op.dtype in ("uint8", "float32")
-
-
-def _merge(graph: Graph, producer: Node, node: Node) -> Graph:
-    """One node for two; whatever read the second reads the first's name now."""
-    if not isinstance(node.op, (Op, Gradient)):
-        raise TypeError("only an op can be an epilogue")
-    bound = operand_names(node)
-    reads = (bound[name] for name in reads_besides(node.op, node.shape))
-    merged = replace(
-        producer,
-        epilogue=(*producer.epilogue, node.op),
-        epilogue_inputs=(*producer.epilogue_inputs, *reads),
-    )
-    # The merged node stands where the second stood: what its epilogue reads exists by then. An
-    # input stays, so that the caller's arrays keep the order of the spec.
-    place, gone = (producer, node) if isinstance(producer.op, Input) else (node, producer)
-    nodes = tuple(
-        _renamed(merged if n is place else n, node.name, producer.name)
-        for n in graph.nodes
-        if n is not gone
-    )
-    outputs = tuple(
-        replace(output, tensor=producer.name) if output.tensor == node.name else output
-        for output in graph.outputs
-    )
-    return replace(graph, nodes=nodes, outputs=outputs)
-
-
-def _renamed(node: Node, old: str, new: str) -> Node:
-    if old not in node.inputs and old not in node.epilogue_inputs:
-        return node
-    swap = {old: new}
-    return replace(
-        node,
-        inputs=tuple(swap.get(name, name) for name in node.inputs),
-        epilogue_inputs=tuple(swap.get(name, name) for name in node.epilogue_inputs),
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,37 +34,38 @@ _NPZ_NAMES = (
 class Dataset:
     """Samples to train on and samples to test with; the test set may be empty.
 
-    Images are (n, ...). Labels are class numbers (n,) of any integer type, kept as int64, or
-    the real targets (n, ...) of a regression, kept as float32.
+    Images are (n, ...). Labels are class numbers (n,), kept as int64, or (n, ...) of any integer
+    type where each position has one; or the real targets (n, ...) of a regression, kept as
+    float32. For a model of several inputs or targets, `images` or `labels` are dicts of arrays by
+    the names that its train_step takes.
     Raises DataError where images and labels do not belong together.
     """
 
     name: str
-    train_images: NDArray[Any] = field(repr=False)
-    train_labels: NDArray[Any] = field(repr=False)
-    test_images: NDArray[Any] = field(repr=False)
-    test_labels: NDArray[Any] = field(repr=False)
+    train_images: Any = field(repr=False)
+    train_labels: Any = field(repr=False)
+    test_images: Any = field(repr=False)
+    test_labels: Any = field(repr=False)
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
-            images = np.asarray(getattr(self, f"{part}_images"))
-            labels = _labels(np.asarray(getattr(self, f"{part}_labels")), f"{self.name}: {part}")
-            if images.dtype.kind not in "biuf" or images.ndim < 2:
-                raise DataError(
-                    f"{self.name}: {part} images are {images.dtype} {images.shape}, "
-                    "expected numbers (n, ...)"
-                )
-            if len(images) != len(labels):
-                raise DataError(
-                    f"{self.name}: {len(images)} {part} images, but {len(labels)} {part} labels"
-                )
+            where = f"{self.name}: {part} "
+            images = _each(getattr(self, f"{part}_images"), "images", where, _images)
+            labels = _each(getattr(self, f"{part}_labels"), "labels", where, _labels)
+            _check_counts({**_by_name(images, "images"), **_by_name(labels, "labels")}, self, part)
             object.__setattr__(self, f"{part}_images", images)
             object.__setattr__(self, f"{part}_labels", labels)
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+        train, test = _by_name(self.train_images, "images"), _by_name(self.test_images, "images")
+        if list(train) != list(test):
             raise DataError(
-                f"{self.name}: train images of shape {self.train_images.shape[1:]}, "
-                f"but test images of {self.test_images.shape[1:]}"
+                f"{self.name}: train has {', '.join(train)}, but test {', '.join(test)}"
             )
+        for name, array in train.items():
+            if array.shape[1:] != test[name].shape[1:]:
+                raise DataError(
+                    f"{self.name}: train {name} of shape {array.shape[1:]}, "
+                    f"but test {name} of {test[name].shape[1:]}"
+                )
 
 
 def load_dataset(source: str | os.PathLike[str]) -> Dataset:
@@ -71,7 +73,9 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
 
     A plain name means the shipped one; "./mnist" or a Path is always a path. The IDX files have
     the names of MNIST's (train-images-idx3-ubyte, …), each gzipped or not. An .npz file holds
-    train_images, train_labels, test_images, test_labels, or x_train, y_train, x_test, y_test.
+    train_images, train_labels, test_images, test_labels, or x_train, y_train, x_test, y_test; or,
+    for a model of several inputs or targets, train_NAME and test_NAME for each, e.g. train_image,
+    train_patient, train_kind_target, train_size_target.
     Raises DataError for whatever cannot be read.
     """
     if isinstance(source, str) and source in SHIPPED:
@@ -120,18 +124,70 @@ def _load_npz(path: Path) -> Dataset:
     for names in _NPZ_NAMES:
         if all(name in arrays for name in names):
             return Dataset(str(path), *(arrays[name] for name in names))
+    if parts := _named_parts(arrays):
+        return Dataset(str(path), *parts)
     wanted = " or ".join(", ".join(names) for names in _NPZ_NAMES)
-    raise DataError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected {wanted}")
+    raise DataError(
+        f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected {wanted}, "
+        "or train_NAME and test_NAME for each input and each target of the model"
+    )
+
+
+def _named_parts(arrays: dict[str, Any]) -> list[dict[str, Any]]:
+    """Inputs and targets of train, then of test, by name; none where the names are others.
+
+    A target is told by its name: train_step's are `target` or end with `_target`.
+    """
+    parts: list[dict[str, Any]] = []
+    for part in ("train_", "test_"):
+        found = {n.removeprefix(part): a for n, a in arrays.items() if n.startswith(part)}
+        targets = {n: a for n, a in found.items() if n == "target" or n.endswith("_target")}
+        parts += [{n: a for n, a in found.items() if n not in targets}, targets]
+    same = set(parts[0]) == set(parts[2]) and set(parts[1]) == set(parts[3])
+    return parts if same and all(parts) else []
+
+
+def _each(
+    given: Any, what: str, where: str, check: Callable[[NDArray[Any], str], NDArray[Any]]
+) -> Any:
+    """One array, or each of a dict of them, checked and converted."""
+    if not isinstance(given, Mapping):
+        return check(np.asarray(given), where + what)
+    if not given:
+        raise DataError(f"{where}{what}: a dict without arrays, expected at least one")
+    return {name: check(np.asarray(array), f"{where}{name}") for name, array in given.items()}
+
+
+def _by_name(arrays: Any, name: str) -> dict[str, NDArray[Any]]:
+    return dict(arrays) if isinstance(arrays, dict) else {name: arrays}
+
+
+def _check_counts(arrays: dict[str, NDArray[Any]], dataset: Dataset, part: str) -> None:
+    first, *rest = arrays
+    for name in rest:
+        if len(arrays[name]) != len(arrays[first]):
+            raise DataError(
+                f"{dataset.name}: {len(arrays[first])} {part} {first}, "
+                f"but {len(arrays[name])} {part} {name}"
+            )
+
+
+def _images(images: NDArray[Any], where: str) -> NDArray[Any]:
+    if images.dtype.kind not in "biuf" or images.ndim < 2:
+        raise DataError(f"{where}: {images.dtype} {images.shape}, expected numbers (n, ...)")
+    return images
 
 
 def _labels(labels: NDArray[Any], where: str) -> NDArray[Any]:
-    """Class numbers as int64 (n,), targets as float32 (n, ...)."""
+    """Class numbers as int64 (n,) or integers (n, ...), targets as float32 (n, ...)."""
     if labels.ndim and labels.dtype.kind == "f":
         return labels.astype(np.float32, copy=False)
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"{where} labels are {labels.dtype} {labels.shape}, expected integers (n,)")
+    if labels.ndim > 1 and labels.dtype.kind == "b":  # a mask
+        return labels.astype(np.uint8)
+    if not labels.ndim or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: {labels.dtype} {labels.shape}, expected integers (n,) or (n, ...)"
+        )
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DataError(f"{where} labels have shape {labels.shape}, expected (n,)")
-    return labels.astype(np.int64)
+    return labels.astype(np.int64) if labels.ndim == 1 else labels

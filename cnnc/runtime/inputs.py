@@ -5,6 +5,8 @@ Axes and types only; values stay what they are, since scaling them is a layer of
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 
 from cnnc.runtime.errors import DataError
 from cnnc.runtime.model import Model
+
+Arrays = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""One array, or arrays by the names of a model's inputs or targets."""
 
 
 def for_input(images: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -58,32 +63,92 @@ def castable(found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
     return found.kind in ("biuf" if wanted.kind == "f" else "biu")
 
 
-def sole_input(model: Model) -> tuple[tuple[int, ...], str]:
-    """Shape and type of a model's one input. Raises DataError where it has several."""
-    if len(model.input_shapes) != 1:
-        names = ", ".join(model.input_shapes)
-        raise DataError(f"{model.name} has the inputs {names}, expected one: images")
-    ((name, shape),) = model.input_shapes.items()
-    return tuple(shape), model.input_dtypes[name]
+def named(given: Arrays, names: Iterable[str], what: str, model: Model) -> dict[str, NDArray[Any]]:
+    """What a model takes, by name and in its order; one array is that of the only name.
 
-
-def as_targets(labels: NDArray[Any], model: Model) -> NDArray[Any]:
-    """Labels as a model's loss takes them.
-
-    Class numbers (n,) within 0..classes-1 as int64 for a classifier, else targets of the
-    output's shape as float32, where (n,) fits an output of (1,). Raises DataError.
+    Raises DataError for other names, and for one array where there are several.
     """
-    if model.classes is None:
-        shape = tuple(next(iter(model.output_shapes.values())))
-        targets = labels[:, None] if labels.ndim == 1 and shape == (1,) else labels
-        if targets.shape[1:] != shape:
-            raise DataError(f"targets of shape {labels.shape}, expected {described(shape)}")
-        return as_dtype(targets, "float32")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(f"labels are {labels.dtype} {labels.shape}, expected class numbers (n,)")
-    if labels.size and (labels.min() < 0 or labels.max() >= model.classes):
+    names = list(names)
+    listed = ", ".join(names)
+    if isinstance(given, Mapping):
+        if set(given) != set(names):
+            found = ", ".join(map(str, given)) or "nothing"
+            raise DataError(f"{what} {found}, but {model.name} takes {listed}")
+        return {name: np.asarray(given[name]) for name in names}
+    if len(names) != 1:
         raise DataError(
-            f"labels within {labels.min()}..{labels.max()}, "
-            f"but {model.name} has classes 0..{model.classes - 1}"
+            f"{model.name} takes the {what} {listed}; expected a dict with an array for each, "
+            "got one array"
         )
-    return labels.astype(np.int64, copy=False)
+    return {names[0]: np.asarray(given)}
+
+
+def as_inputs(images: Arrays, model: Model) -> dict[str, NDArray[Any]]:
+    """Arrays by input, with its axes (see `for_input`).
+
+    For a float32 input they keep their type, so that they can be converted by the batch. Raises
+    DataError for axes and elements that do not fit.
+    """
+    arrays = named(images, model.input_shapes, "inputs", model)
+    return {name: _explained(name, arrays, partial(_as_input, name, model)) for name in arrays}
+
+
+def as_targets(labels: Arrays, model: Model) -> dict[str, NDArray[Any]]:
+    """Arrays by target, as the model's losses take them.
+
+    Class numbers (n,) as int64 or (n, *space) of any integer type, each within 0..classes-1 or the
+    label to be ignored; numbers of the output's shape as float32. (n,) fits (1,) and (n, 28, 28)
+    fits (1, 28, 28). Raises DataError.
+    """
+    arrays = named(labels, model.targets, "targets", model)
+    return {name: _explained(name, arrays, partial(_as_target, name, model)) for name in arrays}
+
+
+def _explained(
+    name: str,
+    arrays: Mapping[str, NDArray[Any]],
+    convert: Callable[[NDArray[Any]], NDArray[Any]],
+) -> NDArray[Any]:
+    """What becomes of one of several arrays; the error, if any, says of which."""
+    try:
+        return convert(arrays[name])
+    except DataError as error:
+        if len(arrays) == 1:
+            raise
+        raise DataError(f"{name}: {error}") from None
+
+
+def _as_input(name: str, model: Model, images: NDArray[Any]) -> NDArray[Any]:
+    dtype = model.input_dtypes[name]
+    fitting = for_input(images, tuple(model.input_shapes[name]))
+    if dtype == "float32" and castable(images.dtype, np.dtype(dtype)):
+        return fitting
+    return as_dtype(fitting, dtype)
+
+
+def _as_target(name: str, model: Model, labels: NDArray[Any]) -> NDArray[Any]:
+    target = model.targets[name]
+    shape, classes = tuple(target["shape"]), target["classes"]
+    found = labels[:, None] if labels.ndim and (1, *labels.shape[1:]) == shape else labels
+    if classes is None:
+        if not found.ndim or found.shape[1:] != shape:
+            raise DataError(f"targets of shape {labels.shape}, expected {described(shape)}")
+        return as_dtype(found, "float32")
+    if found.dtype.kind not in "iu" or not found.ndim or found.shape[1:] != shape:
+        wanted = described(shape) if shape else "(n,)"
+        raise DataError(
+            f"labels are {labels.dtype} {labels.shape}, expected class numbers {wanted}"
+        )
+    judged = counting(found, target)
+    if judged.size and (judged.min() < 0 or judged.max() >= classes):
+        raise DataError(
+            f"labels within {judged.min()}..{judged.max()}, "
+            f"but {model.name} has classes 0..{classes - 1}"
+        )
+    return found if shape else found.astype(np.int64, copy=False)
+
+
+def counting(labels: NDArray[Any], target: Mapping[str, Any]) -> NDArray[Any]:
+    """The labels that count: those but the one to be ignored, in one row if there is one."""
+    ignored = target.get("ignore_index")
+    return labels if ignored is None else labels[labels != ignored]

@@ -35,6 +35,14 @@ class Model(Protocol):
         """How many classes a classifier tells apart; None for a regression."""
 
     @property
+    def targets(self) -> Mapping[str, Mapping[str, Any]]:
+        """What `loss` and `train_step` take after the inputs; empty without a train block.
+
+        Of each: the `output` that it is for, its `shape` without the batch axis, `classes` (None
+        where it is numbers and no labels), the `loss`, its `weight` and its own arguments.
+        """
+
+    @property
     def training(self) -> Mapping[str, Any] | None:
         """The train block, data, loss and optimizer to schedule; None without one."""
 
@@ -51,8 +59,8 @@ class Model(Protocol):
     def predict(self, *inputs: NDArray[Any]) -> Any:
         """Inputs (n, ...) -> class numbers (n,) int64; the outputs of a regression."""
 
-    def loss(self, *inputs_and_target: NDArray[Any]) -> float:
-        """Mean loss of a batch."""
+    def loss(self, *inputs_and_targets: NDArray[Any]) -> float:
+        """Mean loss of a batch, as inference sees it."""
 
-    def train_step(self, *inputs_and_target: NDArray[Any]) -> float:
+    def train_step(self, *inputs_and_targets: NDArray[Any]) -> float:
         """Forward, backward and optimizer on a batch; its mean loss before the step."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cnnc.runtime.dataset import Dataset
 from cnnc.runtime.errors import DataError, TrainingError
 from cnnc.runtime.history import EpochResult, History
-from cnnc.runtime.inputs import as_dtype, as_targets, castable, for_input, sole_input
+from cnnc.runtime.inputs import Arrays, as_inputs, as_targets
 from cnnc.runtime.metrics import evaluate
 from cnnc.runtime.model import Model
 from cnnc.runtime.progress import Progress, Silence, choose_progress
@@ -43,6 +43,7 @@ def fit(
 
     Epochs, batch, seed and schedule are those of the spec's train block unless given. The order of
     the samples in epoch k depends on the seed and k alone; the last batch may be smaller.
+    A data set of several inputs or targets has them by name.
     The schedule ("constant", "linear", "cosine") leads net.learning_rate down from its value at the
     start, which it has again in the end.
     `progress=True` shows a bar or lines on standard output. `training_accuracy` measures
@@ -58,13 +59,13 @@ def fit(
     settings = _settings(net, schedule, epochs=epochs, batch=batch, seed=seed)
     train = _Samples.of(net, dataset, "train", settings.batch)
     test = _Samples.of(net, dataset, "test", settings.batch)
-    if not len(train.images):
+    if not train.count:
         raise DataError(f"{dataset.name}: no training samples, expected at least one")
     reporter = _reporter(progress)
     history: History = []
     base = net.learning_rate
     try:
-        reporter.start(settings.epochs, len(train.images))
+        reporter.start(settings.epochs, train.count)
         for epoch in range(1, settings.epochs + 1):
             started = time.perf_counter()
             loss, rate = _train_epoch(net, train, settings, base, epoch, reporter)
@@ -124,8 +125,29 @@ def _reporter(progress: Progress | bool | None) -> Progress:
     return progress
 
 
+class _Feed:
+    """The samples of one input, gathered into one reused buffer."""
+
+    def __init__(self, samples: NDArray[Any], dtype: str, batch: int) -> None:
+        wanted, shape = np.dtype(dtype), samples.shape[1:]
+        self.samples = samples
+        # uint8 images for a float32 input are converted by the batch: a quarter of the memory
+        self._gathered = np.empty((batch, *shape), samples.dtype)
+        same = samples.dtype == wanted
+        self._inputs = self._gathered if same else np.empty((batch, *shape), wanted)
+
+    def gather(self, index: NDArray[np.intp]) -> NDArray[Any]:
+        """A batch; it is overwritten by the next call."""
+        gathered, inputs = self._gathered[: len(index)], self._inputs[: len(index)]
+        # mode="clip" lets take write to `out` directly; the indices are in range by construction
+        np.take(self.samples, index, axis=0, out=gathered, mode="clip")
+        if inputs is not gathered:
+            np.copyto(inputs, gathered, casting="same_kind")
+        return inputs
+
+
 class _Samples:
-    """Samples that fit a model's input and loss, gathered into one reused buffer."""
+    """Samples that fit a model's inputs and losses."""
 
     @classmethod
     def of(cls, net: Model, dataset: Dataset, part: str, batch: int) -> _Samples:
@@ -136,34 +158,26 @@ class _Samples:
         except DataError as error:
             raise DataError(f"{dataset.name}: {part}: {error}") from None
 
-    def __init__(self, net: Model, images: NDArray[Any], labels: NDArray[Any], batch: int) -> None:
-        shape, self._dtype = sole_input(net)
-        wanted = np.dtype(self._dtype)
-        images = for_input(images, shape)
-        if wanted == np.uint8 or not castable(images.dtype, wanted):
-            images = as_dtype(images, self._dtype)
-        self.images = images
-        self.targets = as_targets(labels, net)
-        self._batch = min(batch, max(len(images), 1))
-        # uint8 images for a float32 input are converted by the batch: a quarter of the memory
-        self._gathered = np.empty((self._batch, *shape), images.dtype)
-        same = images.dtype == wanted
-        self._inputs = self._gathered if same else np.empty((self._batch, *shape), wanted)
+    def __init__(self, net: Model, images: Arrays, labels: Arrays, batch: int) -> None:
+        inputs = as_inputs(images, net)
+        self.count = len(next(iter(inputs.values())))
+        batch = min(batch, max(self.count, 1))
+        self._feeds = {
+            name: _Feed(samples, net.input_dtypes[name], batch) for name, samples in inputs.items()
+        }
+        self._targets = as_targets(labels, net)
 
-    def gather(self, index: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def gather(self, index: NDArray[np.intp]) -> list[NDArray[Any]]:
         """Inputs and targets of a batch; the inputs are overwritten by the next call."""
-        gathered, inputs = self._gathered[: len(index)], self._inputs[: len(index)]
-        # mode="clip" lets take write to `out` directly; the indices are in range by construction
-        np.take(self.images, index, axis=0, out=gathered, mode="clip")
-        if inputs is not gathered:
-            np.copyto(inputs, gathered, casting="same_kind")
-        return inputs, self.targets[index]
+        inputs = [feed.gather(index) for feed in self._feeds.values()]
+        return [*inputs, *(target[index] for target in self._targets.values())]
 
     def measure(self, net: Model) -> tuple[float | None, float | None]:
         """Mean loss and accuracy over all samples; None where there are none."""
-        if not len(self.images):
+        if not self.count:
             return None, None
-        figures = evaluate(net, self.images, self.targets, max(self._batch, 256))
+        images = {name: feed.samples for name, feed in self._feeds.items()}
+        figures = evaluate(net, images, self._targets)
         return figures.loss, figures.accuracy
 
 
@@ -176,7 +190,7 @@ def _train_epoch(
     reporter: Progress,
 ) -> tuple[float, float]:
     """Mean loss and samples per second of one pass over the samples."""
-    count = len(samples.images)
+    count = samples.count
     started = time.perf_counter()
     total, done, rate = 0.0, 0, 0.0
     order = batches(count, settings.batch, epoch_bits(settings.seed, epoch))

@@ -17,6 +17,7 @@ from cnnc.ir.verify import verify_graph
 from cnnc.ops.batch_statistics import BatchStatistics
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
+from tests.ops.test_kernels import runnable_targets
 
 TEXT = """
 model bn(classes=4) {
@@ -42,11 +43,11 @@ def graph() -> Graph:
     return resolve(parse(Source("bn.cnn", TEXT)))
 
 
-@pytest.fixture(scope="module")
-def model_class(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", params=runnable_targets())
+def model_class(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     path = tmp_path_factory.mktemp("bn") / "bn.cnn"
     path.write_text(TEXT)
-    return cnnc.compile(path)
+    return cnnc.compile(path, target=request.param)
 
 
 def data(samples: int) -> tuple[np.ndarray, np.ndarray]:

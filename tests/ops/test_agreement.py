@@ -91,9 +91,13 @@ def test_batchnorm_and_its_gradients(shape: str, affine: str) -> None:
         nodes = step if training else interpret(whole, feeds, parameters)
         close(nodes["b"], values["b"], f"training={training}")
     loss = torch_ops.network_loss(whole.training.losses[0].loss, values["b"], in_torch(target))
+    values["s"].retain_grad()
     loss.backward()
     for name, node in whole.step.gradients:
-        close(step[node], leaves[name].grad, name)
+        if name != "s.weight":
+            close(step[node], leaves[name].grad, name)
+    (slope,) = (n.name for n in whole.step.nodes if n.op.NAME == "channel_slope")
+    close(step[slope], values["s"].grad, "input")
     statistics = next(n for n in whole.step.nodes if n.op.NAME == "batch_statistics")
     count = x.size // x.shape[1]
     before = (parameters["b.running_mean"], parameters["b.running_var"])

@@ -10,6 +10,20 @@ import pytest
 from cnnc.runtime import Dataset
 
 
+def plain_target(classes):
+    """What a compiled model says of the target of a plain cross_entropy of its output dense1."""
+    return {
+        "output": "dense1",
+        "shape": (),
+        "classes": classes,
+        "loss": "cross_entropy",
+        "weight": 1.0,
+        "label_smoothing": 0.0,
+        "class_weights": None,
+        "ignore_index": None,
+    }
+
+
 class SoftmaxRegression:
     """Flatten, scale, dense, cross_entropy, sgd; refuses what compiled models refuse."""
 
@@ -20,6 +34,7 @@ class SoftmaxRegression:
         self.input_dtypes = {"image": dtype}
         self.output_shapes = {"dense1": (classes,)}
         self.classes: int | None = classes
+        self.targets = {"target": plain_target(classes)}
         self.training: dict[str, Any] | None = {"batch": 16, "epochs": 2, "seed": 0}
         self.learning_rate = learning_rate
         self.weight = np.zeros((classes, int(np.prod(shape))), np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime import DataError, for_input
-from cnnc.runtime.inputs import as_dtype, as_targets, sole_input
+from cnnc.runtime.inputs import as_dtype, as_inputs, as_targets
 
 
 def test_axes():
@@ -46,7 +46,7 @@ def test_types():
 
 
 def test_targets_of_a_classifier(net):
-    assert as_targets(np.array([0, 2], np.uint8), net).dtype == np.int64
+    assert _target(np.array([0, 2], np.uint8), net).dtype == np.int64
     for bad in ([0, 3], [-1], [0.0], [[0]]):
         with pytest.raises(DataError):
             as_targets(np.array(bad), net)
@@ -55,15 +55,55 @@ def test_targets_of_a_classifier(net):
 
 
 def test_targets_of_a_regression(net):
-    net.classes, net.output_shapes = None, {"y": (1,)}
-    assert as_targets(np.array([1, 2]), net).shape == (2, 1)
-    net.output_shapes = {"y": (2,)}
-    assert as_targets(np.ones((4, 2)), net).dtype == np.float32
-    with pytest.raises(DataError, match=r"targets of shape \(4,\), expected \(n, 2\)"):
-        as_targets(np.ones(4), net)
+    net.targets = {"target": {"output": "y", "shape": (1,), "classes": None}}
+    assert _target(np.array([1, 2]), net).shape == (2, 1)
+    net.targets["target"]["shape"] = (1, 2, 3)
+    assert _target(np.ones((4, 2, 3)), net).shape == (4, 1, 2, 3)
+    assert _target(np.ones((4, 1, 2, 3)), net).shape == (4, 1, 2, 3)
+    net.targets["target"]["shape"] = (2,)
+    assert _target(np.ones((4, 2)), net).dtype == np.float32
+    for bad in (np.ones(4), np.float32(3)):
+        with pytest.raises(DataError, match=r"targets of shape .*, expected \(n, 2\)"):
+            as_targets(bad, net)
 
 
-def test_several_inputs_are_refused(net):
-    net.input_shapes = {"left": (1,), "right": (1,)}
-    with pytest.raises(DataError, match="softmax has the inputs left, right"):
-        sole_input(net)
+def test_labels_of_positions_and_labels_to_be_ignored(net):
+    target = net.targets["target"]
+    target |= {"shape": (2, 2), "ignore_index": 255}
+    labels = np.array([[[0, 255], [2, 1]]], np.uint8)
+    assert _target(labels, net) is labels
+    for bad in (labels[0], labels.astype(float), np.full((1, 2, 2), 3), np.full((1, 2, 2), -1)):
+        with pytest.raises(DataError, match=r"\(n, 2, 2\)|but softmax has classes 0..2"):
+            _target(bad, net)
+    assert _target(np.full((3, 2, 2), 255), net).shape == (3, 2, 2)
+    target |= {"shape": (), "ignore_index": -100}
+    assert _target(np.array([-100, 2]), net).tolist() == [-100, 2]
+
+
+def _target(labels, net):
+    ((name, found),) = as_targets(labels, net).items()
+    assert name == "target"
+    return found
+
+
+def test_several_inputs_and_targets_come_by_name(net):
+    net.input_shapes = {"left": (1, 2), "right": (3,)}
+    net.input_dtypes = {"left": "uint8", "right": "float32"}
+    net.targets = {"a_target": net.targets["target"], "b_target": net.targets["target"]}
+    given = {"right": np.ones((5, 3)), "left": np.ones((5, 2), np.int16)}
+    found = as_inputs(given, net)
+    assert list(found) == ["left", "right"]
+    assert found["left"].shape == (5, 1, 2)
+    assert found["left"].dtype == np.uint8
+    assert list(as_targets({"b_target": [1], "a_target": [0]}, net)) == ["a_target", "b_target"]
+    for bad, words in [
+        (np.ones((5, 2)), "softmax takes the inputs left, right; expected a dict with an array"),
+        ({"left": np.ones((5, 2))}, "inputs left, but softmax takes left, right"),
+        ({}, "inputs nothing, but softmax takes left, right"),
+        ({**given, "right": np.ones((5, 4))}, r"right: images of shape \(5, 4\), expected \(n, 3"),
+        ({**given, "left": np.ones((5, 2))}, "left: elements of type float64, expected uint8"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            as_inputs(bad, net)
+    with pytest.raises(DataError, match=r"b_target: labels within 7\.\.7"):
+        as_targets({"b_target": np.array([7]), "a_target": np.array([0])}, net)

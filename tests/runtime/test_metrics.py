@@ -13,6 +13,7 @@ from cnnc.runtime import (
     precision,
     recall,
 )
+from tests.runtime.conftest import plain_target
 
 
 class Regression:
@@ -22,6 +23,7 @@ class Regression:
     def __init__(self):
         self.input_shapes, self.input_dtypes = {"x": (2,)}, {"x": "float32"}
         self.output_shapes, self.training = {"y": (1,)}, {"batch": 4}
+        self.targets = {"target": {"output": "y", "shape": (1,), "classes": None, "loss": "mse"}}
 
     def __call__(self, x):
         return x.sum(axis=1, keepdims=True)
@@ -42,15 +44,112 @@ def test_evaluate_agrees_with_the_model(net, striped, batch):
     np.testing.assert_array_equal(figures.confusion.sum(axis=1), np.bincount(labels))
 
 
-def test_several_outputs_are_left_to_the_model(net, striped):
-    figures = evaluate(net, striped.test_images, striped.test_labels)
-    single, several = type(net).__call__, type("Several", (type(net),), {})
-    several.__call__ = lambda self, images: (single(self, images), None)
-    several.loss = lambda self, images, labels: 2.5
-    several.predict = lambda self, images: single(self, images).argmax(axis=1)
-    twin = evaluate(several(), striped.test_images, striped.test_labels)
-    assert twin.loss == 2.5
-    assert twin.accuracy == figures.accuracy
+class Judged:
+    """Two outputs that are its inputs: `kind` (classes, *space) and `size`; notes its calls."""
+
+    name = "judged"
+    classes = None
+
+    def __init__(self, space=(), kind=None, size=None):
+        self.input_shapes = {"a": (3, *space), "b": (1,)}
+        self.input_dtypes = {"a": "float32", "b": "float32"}
+        self.output_shapes = {"kind": (3, *space), "size": (1,)}
+        self.training = {"batch": 4, "epochs": 1}
+        self.learning_rate = 0.1
+        label = plain_target(3) | {"output": "kind", "shape": space} | (kind or {})
+        number = {"output": "size", "shape": (1,), "classes": None, "loss": "mse", "weight": 1.0}
+        self.targets = {"kind_target": label}
+        if size is not None:
+            self.targets["size_target"] = number | size
+        self.calls = []
+
+    def __call__(self, a, b):
+        assert a.dtype == b.dtype == np.float32
+        return a, b
+
+    def loss(self, a, b, kind, *size):
+        """The share of wrong labels among those that count, by their weights."""
+        self.calls.append(len(a))
+        target = self.targets["kind_target"]
+        weights = np.array(target["class_weights"] or [1, 1, 1])
+        counts = kind != (-9 if target["ignore_index"] is None else target["ignore_index"])
+        wrong, each = (a.argmax(axis=1) != kind)[counts], weights[kind[counts]]
+        return float((wrong * each).sum() / each.sum()) if each.sum() else 0.0
+
+    def train_step(self, a, b, kind, *size):
+        return self.loss(a, b, kind, *size)
+
+
+def judged_samples(count, space=(), ignored=None):
+    rng = np.random.default_rng(count)
+    kind = rng.integers(0, 3, (count, *space))
+    if ignored is not None:
+        kind[rng.random(kind.shape) < 0.4] = ignored
+        kind[0] = ignored
+    a = rng.standard_normal((count, 3, *space)).astype(np.float32)
+    return {"a": a, "b": np.ones(count)}, kind
+
+
+@pytest.mark.parametrize("batch", [1, 7, 40, None])
+@pytest.mark.parametrize("space", [(), (2, 5)])
+def test_only_labels_that_count_are_counted(batch, space):
+    net = Judged(space, {"ignore_index": -1, "class_weights": (1.0, 2.0, 0.5)})
+    images, kind = judged_samples(40, space, -1)
+    figures = evaluate(net, images, kind, batch)
+    counts, right = kind != -1, images["a"].argmax(axis=1) == kind
+    assert figures.accuracy == right[counts].mean()
+    assert figures.accuracies == {"kind": figures.accuracy}
+    assert figures.confusion.sum() == counts.sum()
+    assert figures.count == 40
+    # The loss is the mean over all labels that count, whatever the batches.
+    assert figures.loss == pytest.approx(net.loss(*images.values(), kind))
+
+
+def test_where_no_label_counts_there_is_no_accuracy():
+    net = Judged((), {"ignore_index": 7})
+    figures = evaluate(net, *judged_samples(3, (), 7))
+    images, kind = judged_samples(3)
+    figures = evaluate(net, images, np.full_like(kind, 7))
+    assert figures.loss == 0
+    assert np.isnan(figures.accuracy)
+
+
+def test_several_targets():
+    net = Judged(size={})
+    images, kind = judged_samples(30)
+    labels = {"size_target": np.ones(30), "kind_target": kind}
+    figures = evaluate(net, images, labels, 8)
+    assert net.calls == [8, 8, 8, 6]
+    assert figures.accuracy == np.mean(images["a"].argmax(axis=1) == kind)
+    assert figures.loss == pytest.approx(1 - figures.accuracy)
+    for wrong, words in [
+        (kind, "judged takes the targets kind_target, size_target; expected a dict"),
+        ({**labels, "size_target": np.ones(29)}, "30 samples of a, but 29 of size_target"),
+        ({**labels, "kind_target": kind + 1}, "kind_target: labels within 1..3"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            evaluate(net, images, wrong)
+
+
+def test_several_classifiers_have_accuracies_and_no_confusion():
+    net = Judged()
+    net.targets["size_target"] = net.targets["kind_target"] | {"output": "size", "classes": 1}
+    images, kind = judged_samples(9)
+    labels = {"kind_target": kind, "size_target": np.zeros(9, int)}
+    figures = evaluate(net, images, labels)
+    right = images["a"].argmax(axis=1) == kind
+    assert figures.accuracies == {"kind": right.mean(), "size": 1.0}
+    assert figures.accuracy is None
+    assert figures.confusion is None
+
+
+def test_large_samples_are_run_in_smaller_batches():
+    net = Judged((40, 1000), {"ignore_index": 0})
+    net.input_shapes["b"] = net.output_shapes["size"] = (2**20,)
+    images, kind = judged_samples(40, (40, 1000))
+    images["b"] = np.broadcast_to(np.float32(1), (40, 2**20))
+    evaluate(net, images, kind)
+    assert net.calls == [32, 8]
 
 
 def test_a_regression_has_no_accuracy():

@@ -84,6 +84,7 @@ def test_an_interrupt_gives_the_terminal_back():
             raise KeyboardInterrupt
         net = types.SimpleNamespace(name="net", input_shapes={"x": (1, 2, 2)},
             input_dtypes={"x": "uint8"}, output_shapes={"y": (2,)}, classes=2,
+            targets={"target": {"output": "y", "shape": (), "classes": 2}},
             training={"epochs": 1, "batch": 1}, learning_rate=0.1, train_step=stop)
         x, y = np.zeros((4, 2, 2), np.uint8), np.zeros(4, int)
         try:

@@ -213,3 +213,55 @@ def test_what_is_no_data_set_or_model_is_refused(net, striped):
         fit(3, striped)
     with pytest.raises(TypeError):
         fit(net, striped, epochs=1.5)
+
+
+class TwoInputs:
+    """Two inputs and two targets that must stay together: each sample's arrays hold its number."""
+
+    name, classes, learning_rate = "pairs", None, 0.1
+
+    def __init__(self):
+        self.seen = []
+        self.input_shapes = {"image": (1, 2, 2), "age": (1,)}
+        self.input_dtypes = {"image": "uint8", "age": "float32"}
+        self.output_shapes = {"mask": (50, 2, 2), "size": (1,)}
+        self.training = {"batch": 8, "epochs": 1, "seed": 3}
+        self.targets = {
+            "mask_target": {"output": "mask", "shape": (2, 2), "classes": 50},
+            "size_target": {"output": "size", "shape": (1,), "classes": None},
+        }
+
+    def __call__(self, image, age):
+        return np.eye(50)[image].transpose(0, 4, 2, 3, 1)[..., 0], age
+
+    def loss(self, image, age, mask_target, size_target):
+        for array, dtype in ((image, "u1"), (age, "f4"), (mask_target, "u1"), (size_target, "f4")):
+            assert array.dtype == dtype
+            assert (array.reshape(len(image), -1) == age).all()
+        return 0.5
+
+    def train_step(self, *arrays):
+        self.seen += arrays[1][:, 0].astype(int).tolist()
+        return self.loss(*arrays)
+
+
+def _numbered(count):
+    numbers = np.arange(count)
+    grid = np.broadcast_to(numbers[:, None, None], (count, 2, 2)).astype(np.uint8)
+    return (
+        {"age": numbers[:, None], "image": grid},
+        {"size_target": numbers / 1, "mask_target": grid},
+    )
+
+
+def test_several_inputs_and_targets_are_shuffled_alike():
+    net, data = TwoInputs(), Dataset("pairs", *_numbered(50), *_numbered(9))
+    (result,) = fit(net, data, training_accuracy=True)
+    assert sorted(net.seen) == list(range(50))
+    assert net.seen != sorted(net.seen)
+    assert (result.loss, result.test_loss) == (0.5, 0.5)
+    assert result.accuracy == result.test_accuracy == 1
+    images, labels = _numbered(50)
+    alone = Dataset("pairs", images["age"], labels, images["age"][:5], _numbered(5)[1])
+    with pytest.raises(DataError, match="pairs: train: pairs takes the inputs image, age"):
+        fit(net, alone)

@@ -18,10 +18,11 @@ def test_the_examples_run(make_net, monkeypatch, capsys):
 
     monkeypatch.setitem(sys.modules, "lenet", types.SimpleNamespace(Model=model))
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     scope: dict[str, object] = {}
     for example in examples:
         exec(compile(example, str(PAGE), "exec"), scope)
     assert scope["history"][0].test_accuracy > 0.9
     assert "predicted" in capsys.readouterr().out
     assert repr(scope["small"]) == "Dataset(name='noise')"
+    assert scope["moles"].train_labels["diagnosis_target"].shape == (100,)
