@@ -27,11 +27,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a compiled module run in one process: those of a file, unless it says."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::", maxsplit=1)[0]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile into a cache of this session, so that no earlier run can hide a fault."""
     if not os.environ.get("CNNC_TEST_CACHE"):
-        os.environ["CNNC_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+        session = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            session = session.parent  # one for all processes
+        os.environ["CNNC_CACHE_DIR"] = str(session / "cache")
     else:
         os.environ["CNNC_CACHE_DIR"] = os.environ["CNNC_TEST_CACHE"]
 

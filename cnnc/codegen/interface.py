@@ -94,7 +94,10 @@ def _prediction(program: Program) -> dict[str, str]:
     """What a classifier has a class for, and the shape of its predictions, in words."""
     space = program.results[0].shape[1:]
     each = "position" if space else "sample"
-    return {"each": each, "predicted": "n," + "".join(f" {extent}," for extent in space).rstrip(",")}
+    return {
+        "each": each,
+        "predicted": "n," + "".join(f" {extent}," for extent in space).rstrip(","),
+    }
 
 
 def _target(program: Program, judge: Judge) -> dict[str, Any]:

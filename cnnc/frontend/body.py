@@ -195,6 +195,7 @@ class Body:
             # what follows must not blame the value before the repeat
             scope.current = Value(None, "", statement.span)
             return
+        before = scope.current
         around = f"{scope.suffix}_" if scope.suffix and not label else ""
         for index, number in enumerate(passes):
             self._budget.step(statement.span)
@@ -212,7 +213,7 @@ class Body:
                 self._expand(statement.body, inner)
             scope.current = inner.current
             scope.ended.update(dict.fromkeys(inner.values.maps[0], statement.span))
-        if label and scope.current is not None:
+        if label and scope.current is not None and scope.current is not before:
             scope.current = Value(scope.current.tensor, label, statement.span, scope.current.used)
 
     def _passes(self, statement: s.RepeatStatement, scope: Scope) -> range | None:

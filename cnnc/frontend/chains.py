@@ -139,8 +139,9 @@ class Chains:
                     tensor = self._layer(link, name, current, scope, starts)
             except RefusedError:
                 self._failed.add(id(link))
-        if tensor is None and current is not None:
-            # that it is not used would only follow from the error
+        if current is not None and (tensor is None or tensor is current.tensor):
+            # that it is not used would only follow from the error; and what a block without layers
+            # gives is its input
             current.used = True
         return Value(tensor, name, link.span)
 

@@ -141,7 +141,7 @@ def _named_parts(arrays: dict[str, Any]) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     for part in ("train_", "test_"):
         found = {n.removeprefix(part): a for n, a in arrays.items() if n.startswith(part)}
-        targets = {n: a for n, a in found.items() if n == "target" or n.endswith("_target")}
+        targets = {n: a for n, a in found.items() if f"_{n.rstrip('_')}".endswith("_target")}
         parts += [{n: a for n, a in found.items() if n not in targets}, targets]
     same = set(parts[0]) == set(parts[2]) and set(parts[1]) == set(parts[3])
     return parts if same and all(parts) else []

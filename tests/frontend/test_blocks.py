@@ -108,6 +108,9 @@ def test_a_counter_is_a_number() -> None:
 @pytest.mark.parametrize("times", ["0", "1 - 1", "i in 1..0"])
 def test_an_empty_repeat(times: str) -> None:
     assert names(model(f"repeat {times} {{ tanh }}; relu")) == ["relu1"]
+    assert names(model(f"s: repeat {times} {{ tanh }}; relu")) == ["relu1"]
+    block = f"block b {{ repeat {times} {{ tanh }} }}"
+    assert names(model("b -> s: b; relu", block)) == ["relu1"]
 
 
 def test_names_are_bound_anew_in_each_pass() -> None:

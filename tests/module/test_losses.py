@@ -223,6 +223,21 @@ def test_the_mean_is_over_the_positions_of_the_batch_that_count(
         close(net.gradients[name], grad, 2e-5)
 
 
+def test_smoothed_labels_of_pixels_equal_pytorch(segments: Case) -> None:
+    torch = pytest.importorskip("torch")
+    F = torch.nn.functional  # noqa: N806 - as everyone writes it
+    net, (image, labels) = segments.model(seed=5), pictures(37)
+    w = {name: torch.tensor(view, requires_grad=True) for name, view in net.parameters.items()}
+    x = F.conv2d(torch.tensor(image), w["conv1.weight"], w["conv1.bias"], padding=1).relu()
+    logits = F.conv2d(x, w["conv2.weight"], w["conv2.bias"])
+    target = torch.tensor(labels).long()
+    loss = F.cross_entropy(logits, target, ignore_index=255, label_smoothing=0.2)
+    loss.backward()
+    assert net.compute_gradients(image, labels) == pytest.approx(loss.item(), rel=1e-5)
+    for name, tensor in w.items():
+        close(net.gradients[name], tensor.grad.numpy(), 1e-4)
+
+
 def test_where_nothing_counts_there_is_no_loss_and_no_gradient(
     segments: Case, judges: Case
 ) -> None:

@@ -73,15 +73,8 @@ def layers_of(group: str) -> list[tuple[str, Example]]:
     return [layer for layer in LAYERS if group_of(layer[1].op.NAME) == group]
 
 
-WITH_PARAMETERS = [
-    group
-    for group in (*GROUPS, "rest")
-    if any(parameter_names(example) for _, example in layers_of(group))
-]
-
-
 def runnable_targets() -> list[str]:
-    """The targets that this machine can run."""
+    """The targets that this machine can run, its own first."""
     from cnnc.codegen.toolchain import host_target
 
     host = host_target()
@@ -89,9 +82,32 @@ def runnable_targets() -> list[str]:
     return [t.name for t in same if t.lanes <= host.lanes]
 
 
+def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
+    """The examples of a group that are compiled for a target: all for the machine's own.
+
+    The others get every second one, and no two the same: what differs is the number of lanes.
+    """
+    place = runnable_targets().index(target)
+    return layers_of(group) if place == 0 else layers_of(group)[place % 2 :: 2]
+
+
+def _cases(groups: list[str]) -> list[Any]:
+    """Each group on each target; what shares a compiled module runs in one process."""
+    return [
+        pytest.param(group, target, marks=pytest.mark.xdist_group(f"{group} {target}"))
+        for group in groups
+        for target in runnable_targets()
+    ]
+
+
+EVERY = [group for group in (*GROUPS, "rest") if layers_of(group)]
+WITH_PARAMETERS = [
+    group for group in EVERY if any(parameter_names(example) for _, example in layers_of(group))
+]
+
+
 @pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize("target", runnable_targets())
-@pytest.mark.parametrize("group", [*GROUPS, "rest"])
+@pytest.mark.parametrize(("group", "target"), _cases(EVERY))
 def test_forward_and_data_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
@@ -105,8 +121,7 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
 
 
 @pytest.mark.parametrize("samples", SAMPLES[1:])
-@pytest.mark.parametrize("target", runnable_targets())
-@pytest.mark.parametrize("group", WITH_PARAMETERS)
+@pytest.mark.parametrize(("group", "target"), _cases(WITH_PARAMETERS))
 def test_parameter_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
@@ -123,9 +138,9 @@ def test_parameter_gradient_kernels_equal_their_references(
         _assert_close(model.gradients[parameter], wanted[node], parameter)
 
 
-@pytest.mark.parametrize("group", WITH_PARAMETERS)
-def test_every_layer_with_parameters_is_trained_here(group: str) -> None:
-    graph, _ = _trained_together(group, runnable_targets()[0])
+@pytest.mark.parametrize(("group", "target"), _cases(WITH_PARAMETERS)[:: len(runnable_targets())])
+def test_every_layer_with_parameters_is_trained_here(group: str, target: str) -> None:
+    graph, _ = _trained_together(group, target)
     wanted = sum(len(parameter_names(example)) for _, example in layers_of(group))
     assert graph.step is not None
     assert len(graph.step.gradients) == wanted
@@ -165,7 +180,7 @@ def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     outputs: list[Output] = []
-    for stem, example in layers_of(group):
+    for stem, example in layers_on(group, target):
         layer = _layer(stem, example, parameters)
         nodes += [*_inputs(stem, example), layer]
         outputs.append(Output(f"{stem}_out", layer.name))
@@ -226,7 +241,7 @@ def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     flat: list[Node] = []
-    for stem, example in layers_of(group):
+    for stem, example in layers_on(group, target):
         if not parameter_names(example):
             continue
         layer = _layer(stem, example, parameters)

@@ -55,11 +55,7 @@ def windows(pen: Pen, space: Shape, *, pool: bool = False) -> tuple[list[Any], .
 
 def _options(pen: Pen, **given: tuple[str, bool]) -> dict[str, str]:
     """Options by name; one that may be left out, its default, often is."""
-    return {
-        name: text
-        for name, (text, default) in given.items()
-        if not default or pen.flag(0.15)
-    }
+    return {name: text for name, (text, default) in given.items() if not default or pen.flag(0.15)}
 
 
 def _init(pen: Pen) -> dict[str, str]:
@@ -144,7 +140,7 @@ def conv_transpose(pen: Pen, shape: Shape) -> Made | None:
 def pool(pen: Pen, shape: Shape) -> Made:
     c, *rest = shape
     space = tuple(rest)
-    kernel, stride, dilation, pads = windows(pen, space, pool=True)
+    kernel, stride, _, pads = windows(pen, space, pool=True)
     default = pen.flag(0.4) and all(
         k <= n + b + a for k, n, (b, a) in zip(kernel, space, pads, strict=True)
     )
@@ -225,9 +221,7 @@ def norm(pen: Pen, shape: Shape) -> Made | None:
     # Of two values little but their order is left, and of one nothing: a kink of whatever follows.
     if among < 3 and (kind != "batchnorm" or not affine):
         return None
-    options |= _options(
-        pen, eps=(pen.number(eps), eps == 1e-5), affine=(pen.yes(affine), affine)
-    )
+    options |= _options(pen, eps=(pen.number(eps), eps == 1e-5), affine=(pen.yes(affine), affine))
     return pen.call(kind, required, options), shape
 
 
@@ -302,11 +296,11 @@ SPATIAL: tuple[tuple[Callable[[Pen, Shape], Made | None], int], ...] = (
     (conv, 8),
     (depthwise, 2),
     (conv_transpose, 3),
-    (pool, 4),
+    (pool, 6),
     (adaptive, 1),
     (whole_pool, 1),
     (upsample, 2),
-    (margins, 2),
+    (margins, 3),
     (flatten, 1),
 )
 ANYWHERE: tuple[tuple[Callable[[Pen, Shape], Made | None], int], ...] = (
