@@ -85,6 +85,8 @@ def summary(choice: SpecChoice, output_format: str) -> None:
         click.echo(
             f"\nAs dense layers the same network would have {ratio:,.1f} times the parameters."
         )
+    if costs.statistics:
+        click.echo(f"\nBesides, training keeps {costs.statistics:,} running statistics.")
 
 
 @click.command()
@@ -175,6 +177,7 @@ def _as_json(costs: Summary) -> dict[str, object]:
         "name": costs.name,
         "layers": [asdict(layer) for layer in costs.layers],
         "parameters": costs.parameters,
+        "statistics": costs.statistics,
         "multiply_adds": costs.multiply_adds,
         "activation_bytes": costs.activation_bytes,
         "dense_parameters": costs.dense_parameters,

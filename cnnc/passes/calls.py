@@ -1,0 +1,145 @@
+"""Nodes -> calls: each kernel with the places of what it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from cnnc.ir.graph import Node
+from cnnc.ir.interpret import operand_names
+from cnnc.ir.program import Call, Load, Operand, Segment, Slot
+from cnnc.ops.input import input_load
+from cnnc.ops.op import Input, Op
+from cnnc.passes.kernels import Kernels
+from cnnc.passes.room import Room
+from cnnc.passes.workspace import Workspace
+
+_PASSED = ("channels", "space", "stride", "blocks", "samples", "update")
+"""Pointers of a kernel that are integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes the calls of a schedule whose memory is laid out."""
+
+    kernels: Kernels
+    slots: Mapping[str, Slot]
+    parts: int
+    """Floats that a block's parts take in all."""
+    room: Room
+    memory: Workspace
+
+    def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
+        """What runs in one segment, and what follows when every block has been through it."""
+        segments = self.room.segments
+        here = [n for n in nodes if segments.at[n.name] == number and n.name not in segments.once]
+        finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
+        names = {node.name for node in here}
+        return Segment(
+            tuple(self.load(node) for node in here if isinstance(node.op, Input)),
+            tuple(self.call(node) for node in here if not isinstance(node.op, Input)),
+            (*finish, *self.calls_at(number, nodes)),
+            tuple(self.loss(name) for name in self.room.graph.losses if name in names),
+        )
+
+    def calls_at(self, number: int, nodes: Sequence[Node]) -> tuple[Call, ...]:
+        """What is computed once, at the end of a segment."""
+        segments = self.room.segments
+        return tuple(
+            self.call(node)
+            for node in nodes
+            if node.name in segments.once and segments.at[node.name] == number
+        )
+
+    def loss(self, name: str) -> tuple[Operand, str]:
+        """Where a loss lies, and the tensor that holds each sample's share in the mean."""
+        nodes = self.room.graph.nodes
+        place = next(i for i, node in enumerate(nodes) if node.name == name)
+        return self.operand("loss", name), nodes[place - 1].name
+
+    def load(self, node: Node) -> Load:
+        """How an array of the caller's comes in."""
+        if not isinstance(node.op, Input):
+            raise TypeError(f"{node.name} is no input")
+        dtype, kernels = node.op.dtype, []
+        accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
+        for kind in accepted:
+            form = input_load(kind, self.room.places.layouts[node.name])
+            kernel = self.kernels.share(f"{node.name}_load_{kind}", form, node, self.room)
+            kernels.append((kind, kernel.name))
+        at = self.operand("result", node.name)
+        return Load(node.name, dtype, node.op.shape, at.space, at.offset, tuple(kernels))
+
+    def call(self, node: Node) -> Call:
+        """A node's kernel with what it reads and writes."""
+        kernel = self.kernels.of(node, self.room)
+        if kernel is None:
+            raise TypeError(f"{node.name} has no kernel")
+        bound = operand_names(node)
+        bound |= {f"epilogue{i}": name for i, name in enumerate(node.epilogue_inputs)}
+        operands = []
+        for pointer in kernel.pointers():
+            if pointer == "scratch":
+                at = self.memory.offsets[f"scratch {node.name}"]
+                operands.append(Operand(pointer, "work", "scratch", at))
+            elif pointer == "result":
+                operands.append(self.result(node))
+            elif pointer in _PASSED:
+                operands.append(self.number(pointer, node))
+            else:
+                operands.append(self.operand(pointer, bound[pointer]))
+        return Call(kernel.name, tuple(operands), node.name)
+
+    def finish(self, node: Node) -> Call:
+        """What makes the parts of all blocks one."""
+        if not isinstance(node.op, Op):
+            raise TypeError(f"{node.name} is not summed over the batch")
+        form = node.op.finish_form(self.room.places.of(node))
+        bare = replace(node, epilogue=(), epilogue_inputs=())
+        kernel = self.kernels.share(f"{node.name}_finish", form, bare, self.room)
+        bound = operand_names(node)
+        operands = []
+        for pointer in kernel.pointers():
+            if pointer == "parts":
+                at = self.room.parts[node.name]
+                operands.append(Operand(pointer, "parts", node.name, at))
+            elif pointer == "result":
+                operands.append(self.operand(pointer, node.name))
+            elif pointer in _PASSED:
+                operands.append(self.number(pointer, node))
+            else:
+                operands.append(self.operand(pointer, bound[pointer]))
+        return Call(kernel.name, tuple(operands), node.name)
+
+    def number(self, pointer: str, node: Node) -> Operand:
+        """An integer that a kernel takes."""
+        if pointer in ("blocks", "samples", "update"):
+            return Operand(pointer, pointer, pointer, 0)
+        if pointer == "stride":
+            return Operand(pointer, "number", pointer, self.parts)
+        space = self.room.graph.node(node.inputs[0]).shape[1:] if node.inputs else ()
+        value = node.shape[-1] if pointer == "channels" else prod(space)
+        return Operand(pointer, "number", pointer, value)
+
+    def operand(self, pointer: str, name: str) -> Operand:
+        """Where a tensor or a parameter lies."""
+        room, slots = self.room, self.slots
+        if name in slots:
+            return Operand(pointer, "parameters", name, slots[name].offset)
+        if name in room.shared:
+            return Operand(pointer, "shared", name, room.shared[name])
+        root = room.places.root(name)
+        if root in self.memory.kept_offsets:
+            return Operand(pointer, "kept", name, self.memory.kept_offsets[root])
+        return Operand(pointer, "work", name, self.memory.offsets[root])
+
+    def result(self, node: Node) -> Operand:
+        """Where a node writes."""
+        parameter = self.room.places.gradient_of.get(node.name)
+        if parameter is not None:
+            slot = self.slots[parameter]
+            return Operand("result", "gradients", node.name, slot.offset)
+        if node.name in self.room.parts:
+            return Operand("result", "parts", node.name, self.room.parts[node.name])
+        return self.operand("result", node.name)

@@ -1,0 +1,64 @@
+"""Nodes -> kernels: every op chooses its own loops, and equal ones share one function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from cnnc.ir.graph import Node
+from cnnc.ir.program import Kernel
+from cnnc.ir.target import Target
+from cnnc.ops.elementwise import in_a_row
+from cnnc.ops.layout import Form
+from cnnc.ops.op import Gradient, Input
+from cnnc.passes.room import Room
+
+
+@dataclass(slots=True)
+class Kernels:
+    """The kernels so far."""
+
+    target: Target
+    known: dict[object, Kernel] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    made: dict[int, Kernel] = field(default_factory=dict)
+    """By the identity of the node."""
+
+    def of(self, node: Node, room: Room) -> Kernel | None:
+        """The function for a node, made or shared; inputs have loaders instead."""
+        if isinstance(node.op, Input):
+            return None
+        if id(node) in self.made:
+            return self.made[id(node)]
+        layouts = room.places.of(node)
+        wrt = node.op.wrt if isinstance(node.op, Gradient) else None
+        op = node.op.of if isinstance(node.op, Gradient) else node.op
+        form = op.kernel_form(wrt, layouts, self.target)
+        name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
+        if node.name in room.segments.batch or (node.layer and wrt is None):
+            name = node.name
+        self.made[id(node)] = self.share(name, form, node, room)
+        return self.made[id(node)]
+
+    def share(self, name: str, form: Form, node: Node, room: Room) -> Kernel:
+        """The kernel of this form, fused ops and layouts: a known one, or a new one."""
+        layouts = tuple(room.places.layouts.get(t) for t in node.epilogue_inputs)
+        result = room.places.layouts.get(node.name)
+        if in_a_row(node.epilogue, layouts, result):
+            form, result = form.flat(), None
+        key = (form, node.epilogue, layouts, result if node.epilogue else None)
+        layer = node.layer or node.name
+        known = self.known.get(key)
+        if known is None:
+            name = name.replace(".", "_")
+            if name in self.names:
+                name = name.removesuffix("_forward") + "_training"
+            while name in self.names:
+                name += "_"
+            self.names.add(name)
+            floats = node.name in room.segments.batch
+            gradient = node.name in room.places.gradient_of and not floats
+            known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
+        elif layer not in known.layers:
+            known = replace(known, layers=(*known.layers, layer))
+        self.known[key] = known
+        return known

@@ -1,0 +1,51 @@
+"""What is decided of a graph's memory before its calls are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from cnnc.ir.graph import Graph
+from cnnc.passes.places import Places, find_places
+from cnnc.passes.segments import Segments, find_segments
+
+LINE = 16
+"""Floats in a cache line, on which every parameter and every row of statistics starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats."""
+
+    graph: Graph
+    places: Places
+    segments: Segments
+    shared: dict[str, int]
+    parts: dict[str, int]
+
+
+def make_room(graph: Graph, shared_from: int) -> Room:
+    """The room of a graph whose shared floats start behind those of another."""
+    segments = find_segments(graph.nodes)
+    gradients = {node for _, node in graph.gradients}
+    shared: dict[str, int] = {}
+    parts: dict[str, int] = {}
+    top, parts_top = shared_from, 0
+    for node in graph.nodes:
+        if node.name not in segments.batch or node.name in gradients:
+            continue
+        shared[node.name], top = top, top + on_line(prod(node.shape))
+        if segments.reduced(node.name):
+            parts[node.name], parts_top = parts_top, parts_top + on_line(prod(node.shape))
+    return Room(graph, find_places(graph), segments, shared, parts)
+
+
+def floats_of(room: Room, offsets: dict[str, int]) -> int:
+    """Where the last of these offsets ends; 0 where there is none."""
+    ends = (at + on_line(prod(room.graph.node(name).shape)) for name, at in offsets.items())
+    return max(ends, default=0)
+
+
+def on_line(floats: int) -> int:
+    """So many floats, up to a whole cache line."""
+    return -(-floats // LINE) * LINE
