@@ -25,7 +25,7 @@ _COUNTS = {
     for field in (
         Field("batch", Kind.COUNT, "samples a step", 32, below=2**24),
         Field("epochs", Kind.COUNT, "passes over the data", 1, below=2**24),
-        Field("seed", Kind.COUNT, "of the initial weights and of shuffling", 0, minimum=0),
+        Field("seed", Kind.COUNT, "of weights, shuffling and dropout", 0, minimum=0),
     )
 }
 _KEYS = ("data", "loss", "optimizer", "schedule", *_COUNTS)

@@ -36,9 +36,11 @@ there is: so many times the error of the reference itself, when it computes in f
 """
 TINY = 1e-6
 """Of the network's largest gradient: about the last bits of a float32."""
+CONSTANT = 1e-7
+"""A variance of a batch below it: one value, or the same ones from a relu that is dead."""
 LONE = 1e-3
-"""The same where a channel has one value in the whole batch: nothing is left behind its batchnorm,
-and 1 / sqrt(eps) = 316 times rounding comes before it. NumPy's sums of one number do not round.
+"""As TINY where a channel is constant in the whole batch: nothing is left behind its batchnorm, and
+1 / sqrt(eps) = 316 times rounding comes before it. NumPy's sums of equal numbers do not round.
 """
 FUSED = 1e-9
 
@@ -245,7 +247,11 @@ def _gradients(
     for name, node in twin.step.gradients:
         for part in (owner(name), _layer(name)):
             largest[part] = max(largest.get(part, 0), values.size(node))
-    lone = {owner(node.parameters[0]) for node, count in _batchnorms(twin, samples) if count == 1}
+    lone = {
+        owner(node.parameters[0])
+        for node, _ in _batchnorms(twin, samples)
+        if values.exact[node.name][1].min() < CONSTANT
+    }
     found = []
     for name, array in net.gradients.items():
         what, whose = f"gradient of {name}", owner(name)

@@ -6,9 +6,6 @@ asks for more of them, `--first-network SEED --networks 1` for one alone.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -82,60 +79,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         first = metafunc.config.getoption("--first-network")
         end = first + metafunc.config.getoption("--networks")
         groups = [Group(n, min(TOGETHER, end - n)) for n in range(first, end, TOGETHER)]
-        names = [f"{group.first}-{group.target}" for group in groups]
-        metafunc.parametrize("group", groups, ids=names, scope="session")
-
-
-Builds = dict[int, "Future[Compiled]"]
-
-
-@pytest.fixture(scope="session")
-def builds(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Builds, ThreadPoolExecutor, Path]]:
-    """Modules in the making, as many at a time as there are processors."""
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-    yield {}, pool, tmp_path_factory.mktemp("networks")
-    pool.shutdown(cancel_futures=True)
-
-
-@pytest.fixture(scope="session")
-def compiled(
-    request: pytest.FixtureRequest,
-    group: Group,
-    builds: tuple[Builds, ThreadPoolExecutor, Path],
-) -> Compiled:
-    """The group's module; those of the tests to come are begun as well."""
-    futures, pool, folder = builds
-    for item in request.session.items:
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        other = params.get("group")
-        if isinstance(other, Group) and other.first not in futures:
-            futures[other.first] = pool.submit(other.compile, folder)
-    return futures[group.first].result()
+        # Each in a process of its own, where there are several.
+        found = [
+            pytest.param(group, id=name, marks=pytest.mark.xdist_group(name))
+            for group in groups
+            for name in [f"{group.first}-{group.target}"]
+        ]
+        metafunc.parametrize("group", found)
 
 
 @pytest.mark.slow
-def test_compiled_networks_equal_their_reference(group: Group, compiled: Compiled) -> None:
-    model = compiled.load().Model
+def test_compiled_networks_equal_their_reference(group: Group, tmp_path: Path) -> None:
+    shapes = {name: shape for net in group.networks for name, shape in net.outputs.items()}
+    assert {o.name: group.graph.node(o.tensor).shape for o in group.graph.outputs} == shapes
+    model = group.compile(tmp_path).load().Model
     for samples in SAMPLES:
         found = compare(model, group.graph, group.owner, samples)
         assert not found, group.tell(found, samples)
-
-
-@pytest.mark.slow
-def test_their_results_do_not_depend_on_the_threads(group: Group, compiled: Compiled) -> None:
-    model = compiled.load().Model
     for samples in (5, 40):
         one, two = (trained_bits(model, group.graph, threads, samples) for threads in (1, 2))
         different = [name for name in one if one[name] != two[name]]
-        assert not different, f"{samples} samples: {different}\n{group.text}"
-
-
-@pytest.mark.slow
-def test_their_shapes_are_those_that_the_writer_worked_out(group: Group) -> None:
-    shapes = {name: shape for net in group.networks for name, shape in net.outputs.items()}
-    assert {o.name: group.graph.node(o.tensor).shape for o in group.graph.outputs} == shapes
+        assert not different, f"with two threads, {samples} samples: {different}\n{group.text}"
 
 
 def networks() -> st.SearchStrategy[Network]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cnnc.compiler import Options
+from cnnc.compiler import Compiled, Options, compile_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
 ALL = sorted(path.stem for path in SPECS.glob("*.cnn"))
@@ -17,7 +17,7 @@ ALL = sorted(path.stem for path in SPECS.glob("*.cnn"))
 
 @dataclass(frozen=True)
 class Network:
-    """A spec with parameters; `samples` are compared. `long` ones are left to `--networks all`."""
+    """A spec with parameters; `samples` are compared, `long` ones with `--whole-networks` alone."""
 
     name: str
     parameters: dict[str, float] = field(default_factory=dict)
@@ -32,5 +32,46 @@ class Network:
     def options(self) -> Options:
         return Options(parameters=self.parameters)
 
+    def compile(self) -> Compiled:
+        return compile_spec(self.path, options=self.options)
+
     def __str__(self) -> str:
         return f"{self.name}-whole" if self.long else self.name
+
+
+REDUCED = {"size": 64, "classes": 10}
+NETWORKS = [
+    Network("mlp", samples=5),
+    Network("lenet", samples=3),
+    Network("perceptron", samples=3),
+    Network("mnist_cnn", {"rate": 0}, 3),
+    Network("vgg_small"),
+    Network("nin", {"size": 16, "rate": 0}),
+    Network("resnet20"),
+    Network("mobilenet_small"),
+    Network("conv1d"),
+    Network("sensor", {"rate": 0}),
+    Network("volume", {"rate": 0}),
+    Network("two_inputs", samples=4),
+    Network("autoencoder", samples=3),
+    Network("unet_small"),
+    Network("unet", {"size": 188, "width": 4}, 1),
+    Network("alexnet", {**REDUCED, "hidden": 64, "rate": 0}),
+    Network("vgg16", {**REDUCED, "size": 32, "hidden": 64, "rate": 0}),
+    Network("googlenet", {**REDUCED, "rate": 0}),
+    Network("resnet18", REDUCED),
+    Network("resnet50", {**REDUCED, "width": 16}),
+    Network("densenet121", {**REDUCED, "layers1": 2, "layers2": 3, "layers3": 4, "layers4": 3}),
+    Network("squeezenet", {**REDUCED, "rate": 0}),
+    Network("mobilenet_v1", REDUCED),
+    Network("mobilenet_v2", {**REDUCED, "rate": 0}),
+    Network("efficientnet_b0", {**REDUCED, "rate": 0}),
+    Network("differences"),
+    Network("edge"),
+    Network("windows"),
+    Network("channels"),
+    Network("spikes"),
+    Network("pooling"),
+    Network("resnet50", REDUCED, long=True),
+    Network("densenet121", REDUCED, long=True),
+]

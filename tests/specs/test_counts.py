@@ -33,7 +33,6 @@ WORK = {
     "alexnet": 714,
     "densenet121": 2834,
     "efficientnet_b0": 386,
-    "googlenet": 1582,
     "mobilenet_v1": 569,
     "mobilenet_v2": 301,
     "resnet18": 1814,

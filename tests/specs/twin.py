@@ -21,7 +21,7 @@ GRADIENT_FLOOR = 1e-3
 ROUNDINGS = 2e-6
 """How far weights are moved, relative to themselves, to see whether gradients are steady."""
 STEADY = 2e-4
-ATTEMPTS = 12
+ATTEMPTS = 30
 
 torch.set_num_threads(1)  # its threads would wait for those of compilers that run beside it
 
@@ -29,17 +29,18 @@ Tensors = dict[str, Any]
 
 
 class Twin:
-    """PyTorch in float64 beside a compiled Model."""
+    """PyTorch in float64 beside a compiled Model; one without training is run alone."""
 
     def __init__(self, graph: Graph, model: type[Any], samples: int) -> None:
-        assert graph.training is not None
         self.graph = graph
-        self.losses = graph.training.losses
+        self.losses = graph.training.losses if graph.training else ()
         self.trained = {p.name for p in graph.parameters if p.trained}
         self.net = model(seed=0, threads=2)
         self._shake()
         for seed in range(ATTEMPTS):
             self._draw(samples, seed)
+            if not self.losses:
+                return
             self.loss, self.gradients, self.moved = self.step(self.parameters(torch.float64))
             if self._is_steady():
                 return
@@ -101,7 +102,7 @@ class Twin:
 
     def outputs(self, parameters: Tensors, *, training: bool) -> Tensors:
         """Those of the whole network by their names."""
-        dtype = next(iter(parameters.values())).dtype
+        dtype = next((t.dtype for t in parameters.values()), torch.float64)
         feeds = {name: torch.from_numpy(x).to(dtype) for name, x in self.inputs.items()}
         values = run(self.graph, feeds, parameters, training=training)
         return {output.name: values[output.tensor] for output in self.graph.outputs}
