@@ -21,7 +21,6 @@ def test_stages(name: str, target: str) -> None:
     for stage in ("graph", "grad", "fused"):
         verify_graph(forms[stage])
     verify_program(forms["program"])
-    assert max(map(len, forms["pyx"].splitlines())) <= 100
     graph, program = forms["graph"], forms["program"]
     assert program.name == graph.name == name
     assert {slot.name for slot in program.slots} >= {p.name for p in graph.parameters}
@@ -32,9 +31,8 @@ def test_stages(name: str, target: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_spec_says_what_it_is(name: str) -> None:
-    """A comment first, lines as wide as the code's, and the file called after its model."""
+    """A comment first, and the file called after its model."""
     text = (SPECS / f"{name}.cnn").read_text(encoding="utf-8")
     assert text.startswith("# ")
     assert text.endswith("}\n")
-    assert max(map(len, text.splitlines())) <= 100
     assert f"\nmodel {name}" in text
