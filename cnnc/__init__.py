@@ -32,14 +32,20 @@ def compile(  # noqa: A001 - the verb of this package
     that directory. `target` is a name such as `x86-64-v3`; by default the build machine's. `search`
     are directories, besides the spec's own, from which it may import. `limits` are those of
     cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
-    activations of a sample), max_depth. Raises cnnc.diagnostics.CompileError for a spec that cannot
-    be read or is wrong, and for a build that fails.
+    activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
+    type, ValueError for a limit out of range, and cnnc.diagnostics.CompileError for a spec that
+    cannot be read or is wrong, and for a build that fails.
     """
     # Imported here: `import cnnc.runtime` must not load the compiler.
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cnnc.compiler import Options, compile_spec
 
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters is a dict of numbers by name, got {parameters!r:.60}")
+    if isinstance(search, str | Path):
+        raise TypeError(f"search is a list of directories, got {search!r:.60}; write [{search!r}]")
     options = Options(target, model, parameters or {}, tuple(search), _limits(limits))
     directory = None if output is None else Path(output)
     return compile_spec(path, output=directory, options=options).load().Model
@@ -56,6 +62,9 @@ def _limits(given: Mapping[str, int]) -> Limits:
         if name.removeprefix("max_") not in SETTABLE or not name.startswith("max_"):
             known = ", ".join(f"max_{limit}" for limit in SETTABLE)
             raise TypeError(f"compile() has no argument {name}; the limits are {known}")
+        if not isinstance(value, int) or isinstance(value, bool):
+            what = "an int, a number of bytes" if name == "max_memory" else "an int"
+            raise TypeError(f"{name} is {what}, got {value!r:.60}")
         most = SETTABLE[name.removeprefix("max_")]
         if not 1 <= value <= most:
             raise ValueError(f"{name} is from 1 to {most:,}, got {value:,}")

@@ -13,19 +13,7 @@ from math import ceil, prod
 import numpy as np
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.adaptive_avgpool import AdaptiveAvgPool
-from cnnc.ops.avgpool import AvgPool
-from cnnc.ops.conv import Conv
-from cnnc.ops.conv_transpose import ConvTranspose
-from cnnc.ops.dense import Dense
-from cnnc.ops.global_avgpool import GlobalAvgPool
-from cnnc.ops.global_maxpool import GlobalMaxPool
-from cnnc.ops.groupnorm import GroupNorm
-from cnnc.ops.layernorm import LayerNorm
-from cnnc.ops.maxpool import MaxPool
-from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
-from cnnc.ops.upsample import Upsample
-from cnnc.ops.window import reach
+from cnnc.ops.op import Gradient, Input, Shape, Trait
 
 FLOAT_BYTES = 4
 
@@ -102,14 +90,6 @@ class _Reach:
         return _Reach(tuple(map(Fraction, self.whole)), self.jump, self.whole)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What one output value of a layer sees of its input's space: a window, `step` per output."""
-
-    window: Shape
-    step: tuple[Fraction, ...]
-
-
 def summarize(graph: Graph) -> Summary:
     """The costs of a graph as resolve leaves it: gradients and losses are not layers."""
     shapes = {node.name: node.shape for node in graph.nodes}
@@ -164,7 +144,7 @@ def _reach(node: Node, inputs: tuple[Shape, ...], before: list[_Reach | None]) -
     widest = _widest(before)
     if widest is None or isinstance(node.op, Gradient):
         return None
-    sight = _sight(node.op, inputs[0][1:])
+    sight = node.op.sight(inputs)
     if sight is None:
         return widest
     if len(sight.window) != len(widest.whole):  # everything, or space that a reshape made
@@ -174,34 +154,6 @@ def _reach(node: Node, inputs: tuple[Shape, ...], before: list[_Reach | None]) -
     field = tuple(min(f + (k - 1) * j, Fraction(whole)) for f, j, k, whole in seen)
     jump = tuple(j * s for j, s in zip(widest.jump, sight.step, strict=True))
     return _Reach(field, jump, widest.whole)
-
-
-def _sight(op: Op, space: Shape) -> _Sight | None:
-    """What an op sees of the extents of its input; None where that is a position alone.
-
-    A window without axes is the whole input.
-    """
-    match op:
-        case Conv():
-            return _Sight(reach(op.kernel, op.dilation), tuple(map(Fraction, op.stride)))
-        case ConvTranspose():
-            extents = reach(op.kernel, op.dilation)
-            window = tuple(-(-n // s) for n, s in zip(extents, op.stride, strict=True))
-            return _Sight(window, tuple(Fraction(1, s) for s in op.stride))
-        case MaxPool() | AvgPool():
-            return _Sight(op.size, tuple(map(Fraction, op.stride)))
-        case AdaptiveAvgPool():
-            step = tuple(Fraction(n, m) for n, m in zip(space, op.size, strict=True))
-            # a mean begins and ends within elements where the extents do not divide
-            window = tuple(ceil(s) + (s.denominator > 1) for s in step)
-            return _Sight(tuple(map(min, window, space)), step)
-        case Upsample():
-            wide = 1 if op.mode == "nearest" else 2
-            window = tuple(wide if f > 1 else 1 for f in op.factor)
-            return _Sight(window, tuple(Fraction(1, f) for f in op.factor))
-        case Dense() | GlobalAvgPool() | GlobalMaxPool() | GroupNorm() | LayerNorm():
-            return _Sight((), ())
-    return None
 
 
 def _widest(inputs: list[_Reach | None]) -> _Reach | None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +20,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from cnnc.cli import cli, options, specs
-from cnnc.cli.report import count, size
+from cnnc.cli.report import count, show_table, size
 from cnnc.codegen.build import EXTENSION_SUFFIX
 from cnnc.ir.target import TARGETS
 from cnnc.resources import resource
@@ -376,6 +377,8 @@ def test_train_evaluate_predict(here: Path, small_data: str) -> None:
     assert result.exit_code == 0
     assert re.search(r"^test accuracy: \d\d\.\d\d %$", result.stdout, re.MULTILINE)
     assert "cnnc predict tiny.cnn" in result.stdout
+    evaluating = f"  cnnc evaluate tiny.cnn --weights tiny.safetensors --data {small_data}\n"
+    assert evaluating in result.stdout
     assert "tiny is fine" in result.stderr
     assert Path("tiny.safetensors").is_file()
 
@@ -450,13 +453,28 @@ def test_resize(trained: Path) -> None:
     assert cnnc("predict", "tiny.cnn", "big.png", "--resize").exit_code == 0
 
 
-def test_table_keeps_its_numbers(trained: Path) -> None:
+def test_a_table_in_a_pipe_cuts_nothing(trained: Path) -> None:
     directory = Path("d" * 90)
     directory.mkdir()
     Image.new("L", (28, 28)).save(directory / "x.png")
     row = cnnc("predict", "tiny.cnn", str(directory / "x.png"), "--top", "5").stdout.splitlines()[1]
-    assert len(row) <= 80
+    assert row.startswith(str(directory / "x.png"))
     assert row.count("%") == 5
+
+
+@pytest.mark.parametrize(("columns", "cut"), [("60", True), ("200", False)])
+def test_a_table_is_as_wide_as_the_terminal(
+    columns: str, cut: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    name = "stage3_block2_" * 4
+    show_table(["layer", "params"], [[name, "1,234"]])
+    shown = click.unstyle(capsys.readouterr().out)
+    assert "1,234" in shown
+    assert (name not in shown) is cut
+    assert max(map(len, shown.splitlines())) <= int(columns)
 
 
 def test_ctrl_c_saves_the_weights_so_far(trained: Path, small_data: str) -> None:

@@ -126,7 +126,7 @@ def test_several_inputs_and_targets() -> None:
         r"^accuracy  \d+\.\d\d % of kind\naccuracy  \d+\.\d\d % of stage$", text, re.MULTILINE
     )
     for change, words in (
-        ({"train_patient": None}, "train_NAME and test_NAME for each input and each target"),
+        ({"train_patient": None}, "expected train_image, train_patient, train_kind_target, "),
         ({"train_kind_target": np.full(100, 3)}, "train: kind_target: labels within 3..3"),
         ({"test_stage_target": np.zeros(19, int)}, "20 test image, but 19 test stage_target"),
     ):

@@ -104,4 +104,10 @@ def find_dataset(data: str | None, graph: Graph) -> Dataset:
     source = data or (graph.training.data if graph.training else None)
     if not source:
         fail(f"the spec of {graph.name} names no data", "name them: --data mnist, or a path")
-    return load_dataset(source)
+    return load_dataset(source, [*(node.name for node in graph.inputs()), *_targets(graph)])
+
+
+def _targets(graph: Graph) -> list[str]:
+    """What the model's train_step takes after the inputs."""
+    losses = graph.training.losses if graph.training else ()
+    return ["target"] if len(losses) == 1 else [f"{judged.output}_target" for judged in losses]

@@ -11,9 +11,7 @@ from typing import Any, Literal, NoReturn
 import click
 
 NARROWEST = 8
-"""Columns that are left to the names of a table, whatever its numbers need."""
-WIDTH = 80
-"""Columns of whatever does not go to a terminal."""
+"""Columns that are left to the names of a table on a terminal, whatever its numbers need."""
 
 
 def fail(message: str, *notes: str) -> NoReturn:
@@ -61,21 +59,22 @@ def explain_and_exit(error: Exception) -> None:
 def show_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, total: bool = False
 ) -> None:
-    """Write a table: ruled on a terminal, bare and at most 80 columns wide elsewhere.
+    """Write a table: ruled on a terminal, bare and as wide as it needs elsewhere.
 
-    The first `left` columns are aligned to the left. Where there is no room, the names in the first
-    are cut, never numbers. The last row holds the sums where `total` says so.
+    The first `left` columns are aligned to the left. Where a terminal has no room, the names in the
+    first are cut, never numbers. The last row holds the sums where `total` says so.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else WIDTH, highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD if terminal else None, padding=(0, 1), pad_edge=False)
     lines = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
-    room = console.width - sum(widths[1:]) - (3 if terminal else 2) * len(widths)
+    needed = sum(widths) + (3 if terminal else 2) * len(widths)
+    console = Console(width=None if terminal else needed, highlight=False, markup=False)
+    room = console.width - needed + widths[0]
     for index, (header, width) in enumerate(zip(headers, widths, strict=True)):
         justify: Literal["left", "right"] = "left" if index < left else "right"
         table.add_column(

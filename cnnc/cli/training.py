@@ -83,7 +83,7 @@ def train(
     net.save(output)
     if history and history[-1].test_accuracy is not None:
         click.echo(f"test accuracy: {100 * history[-1].test_accuracy:.2f} %")
-    _show_use(choice, compiled.name, output, predicts=len(net.input_shapes) == 1)
+    _show_use(choice, compiled.name, output, data, predicts=len(net.input_shapes) == 1)
 
 
 def _check_writable(path: Path) -> None:
@@ -99,12 +99,15 @@ def _check_writable(path: Path) -> None:
         fail(f"cannot write {path}: {error.strerror}")
 
 
-def _show_use(choice: SpecChoice, name: str, output: Path, *, predicts: bool) -> None:
+def _show_use(
+    choice: SpecChoice, name: str, output: Path, data: str | None, *, predicts: bool
+) -> None:
     """Say where the weights are and what to do with them."""
     options = choice.flags()
     path = shown_path(output)
     click.echo(f"weights: {path}\n")
-    click.echo(f"  cnnc evaluate {choice.spec} --weights {path}{options}")
+    source = f" --data {data}" if data else ""
+    click.echo(f"  cnnc evaluate {choice.spec} --weights {path}{options}{source}")
     if predicts:
         click.echo(f"  cnnc predict {choice.spec} --weights {path}{options} IMAGE")
     click.echo(f"  cnnc compile {choice.spec}{options}, then in Python:")

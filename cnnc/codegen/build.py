@@ -90,6 +90,15 @@ class Built:
     loadable: Path
 
 
+_WRAPPER = "/* Python wrapper */"
+"""What Cython writes before the first function that Python calls; the kernels stand before it."""
+
+_UNOPTIMIZED = """#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize ("O0")
+#endif
+"""
+
+
 def build(
     name: str,
     source: str,
@@ -117,6 +126,7 @@ def build(
         _version("cython"),
         compiler.identity,
         "\0".join(flags),
+        _UNOPTIMIZED,
         EXTENSION_SUFFIX,
         platform.python_version(),
     )
@@ -195,7 +205,20 @@ def _compile(
         status, log = _run(command, directory)
         if status != 0:
             _report(what, name, command, status, log, directory, cache)
+        if command is cython:
+            _spare_the_class(directory / f"{name}.c")
     (directory / f"{name}.c").unlink()
+
+
+def _spare_the_class(path: Path) -> None:
+    """Have all that follows the kernels compiled without optimization.
+
+    Cython's C for the class around them is most of the text: optimizing it takes longer than the
+    kernels of a small network do, and saves a microsecond a call.
+    """
+    text = path.read_text(encoding="utf-8")
+    kernels, wrapper, rest = text.partition(_WRAPPER)
+    path.write_text(f"{kernels}{_UNOPTIMIZED}{wrapper}{rest}", encoding="utf-8")
 
 
 def _run(command: Sequence[str], directory: Path) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +141,7 @@ class KernelText:
 def _function(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
     """One kernel: banner, signature, declared loop variables, body."""
     text = KernelText(kernel)
-    body = str(macro(*kernel.form.writer())(text)).strip("\n")
+    body = _used(str(macro(*kernel.form.writer())(text)))
     variables = sorted(set(re.findall(r"^\s*for (\w+) in ", body, re.MULTILINE)))
     declared = set(re.findall(r"^cdef [\w ]*?(\w+)$", body, re.MULTILINE))
     counters = [name for name in variables if name not in declared]
@@ -149,6 +150,15 @@ def _function(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
     body = textwrap.indent("\n".join([*lines, body]), "    ")
     body = "\n".join(fold(line, WIDTH) for line in body.splitlines())
     return f"{_banner(kernel, origins)}\n{_signature(kernel)}\n{body}\n"
+
+
+def _used(body: str) -> str:
+    """A kernel's body without empty lines, and without what is declared and never used."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    words = Counter(re.findall(r"\w+", "\n".join(lines)))
+    declared = (re.match(r"cdef [^=(,]*?(\w+)(\[\w+\])*$", line) for line in lines)
+    pairs = zip(lines, declared, strict=True)
+    return "\n".join(line for line, name in pairs if name is None or words[name[1]] > 1)
 
 
 def _banner(kernel: Kernel, origins: Mapping[str, Origin]) -> str:

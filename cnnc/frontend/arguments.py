@@ -6,16 +6,16 @@ is the op's `bind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.conversion import OutOfRangeError, WrongKindError, describe, read
 from cnnc.frontend.evaluator import Evaluator, Value, show
-from cnnc.frontend.names import suggest
+from cnnc.frontend.names import WORDS, suggest
 from cnnc.frontend.report import RefusedError, Report
-from cnnc.ops import INITIALIZERS
+from cnnc.ops import INITIALIZERS, OPS
 from cnnc.ops.op import Field, Kind, OpError
 
 
@@ -87,7 +87,7 @@ class Binder:
                 named = True
                 target = by_name.get(argument.name.text)
                 if target is None:
-                    self._unknown(owner, argument.name, by_name)
+                    self._unknown(owner, argument.name, by_name, argument.value)
             elif named:
                 message = "arguments by place stand before arguments by name"
                 self._report.error("misplaced-value", message, argument.span)
@@ -104,8 +104,13 @@ class Binder:
             pairs.append((target, argument))
         return pairs
 
-    def _unknown(self, owner: str, name: s.Identifier, known: dict[str, Field]) -> None:
+    def _unknown(
+        self, owner: str, name: s.Identifier, known: dict[str, Field], value: s.Expression
+    ) -> None:
         help = suggest(name.text, known, f"arguments of {owner}")
+        if name.text in ("activation", "act", "nonlinearity"):
+            layer = value.text if isinstance(value, s.Word) and value.text in OPS else "relu"
+            help = f"an activation is a layer of its own: {owner}(...) -> {layer}"
         message = f"{owner} has no argument {name.text}"
         self._report.error("unknown-argument", message, name.span, help=help)
 
@@ -126,15 +131,17 @@ class Binder:
             return read(target, value)
         except WrongKindError:
             if target.kind is Kind.PADDING and isinstance(value, s.Word):
-                raise self._no_padding(value) from None
-            self.evaluator.refuse_unknown(value)
+                raise self._no_padding(value, expression) from None
+            if not (isinstance(value, s.Word) and value.text in WORDS):
+                self.evaluator.refuse_unknown(value)
             code, wanted = "bad-type", describe(target)
+            help = _instead(target, value, expression)
             if target.kind is Kind.COUNT and target.minimum == 0:
                 wanted = "an integer"
         except OutOfRangeError as error:
             code, wanted = "bad-value", str(error)
             if isinstance(value, s.Word):
-                help = suggest(value.text, (*target.choices, *self.evaluator.settings))
+                help = suggest(value.text, (*target.choices, *self._visible(value, expression)))
         self._report.error(
             code,
             f"{owner}'s {target.name} must be {wanted}, got {show(value)}",
@@ -144,8 +151,13 @@ class Binder:
         )
         raise RefusedError
 
-    def _no_padding(self, word: s.Word) -> RefusedError:
-        help = suggest(word.text, ("same", "valid", *self.evaluator.settings), "paddings")
+    def _visible(self, word: s.Word, expression: s.Expression) -> Iterable[str]:
+        """The parameters that a word may have been meant for: none, where a caller wrote it."""
+        return self.evaluator.settings if word.span == expression.span else ()
+
+    def _no_padding(self, word: s.Word, expression: s.Expression) -> RefusedError:
+        known = ("same", "valid", *self._visible(word, expression))
+        help = suggest(word.text, known, "paddings")
         message = f"no padding or parameter is called {word.text}"
         return self._report.refuse("undefined-name", message, word.span, help=help)
 
@@ -153,11 +165,14 @@ class Binder:
         called = as_call(value)
         if called is None:
             message = f"expected {Kind.INITIALIZER.value}, got {show(value)}"
-            raise self._report.refuse("bad-type", message, expression.span)
+            help = "write it without quotes" if isinstance(value, s.Text) else None
+            raise self._report.refuse("bad-type", message, expression.span, help=help)
         name, arguments = called
         kind = INITIALIZERS.get(name.text)
         if kind is None:
             help = suggest(name.text, INITIALIZERS, "initialisers")
+            if "normal" in name.text.lower():
+                help = f"initialisers: {', '.join(sorted(INITIALIZERS))}; he and glorot are uniform"
             message = f"no initialiser is called {name.text}"
             raise self._report.refuse("undefined-name", message, name.span, help=help)
         bound = self.bind(name.text, kind.FIELDS, arguments, expression.span)
@@ -166,6 +181,25 @@ class Binder:
         except OpError as error:
             blame(self._report, error, bound, expression.span)
             raise RefusedError from None
+
+
+def _instead(target: Field, value: Value, expression: s.Expression) -> str | None:
+    """A hint for a value of another kind than the field's."""
+    match value:
+        case s.Text() if value.value in WORDS:
+            return f"drop the quotes: {target.name}={value.value}"
+        case s.Word(text="same" | "valid"):
+            return f"{value.text} is a padding: pad={value.text}"
+        case tuple() if target.kind is Kind.EXTENT:
+            if isinstance(expression, s.Tuple) and all(
+                isinstance(item, s.Number) for item in expression.items
+            ):
+                return f"write {'x'.join(map(show, value))}"
+            return "write a list: [k, k]"
+        case float() if isinstance(expression, s.Binary) and expression.sign == "/":
+            if target.kind in (Kind.COUNT, Kind.INTEGER, Kind.EXTENT, Kind.COUNTS):
+                return "// divides and rounds down"
+    return None
 
 
 def blame(

@@ -16,12 +16,13 @@ from cnnc.frontend.names import check_name, suggest
 from cnnc.frontend.network import Network, Tensor
 from cnnc.frontend.report import Frame, RefusedError, Report, on_line
 from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
-from cnnc.frontend.walk import chains
+from cnnc.frontend.walk import chains, mentioned
 from cnnc.ir.graph import Node, Parameter
 from cnnc.ops.op import Field, Kind
 
 DTYPES = ("float32", "uint8")
 _DIM = Field("size", Kind.COUNT, "extent of an axis")
+_BATCH = frozenset(("-1", "None", "N", "B", "batch", "batch_size"))
 _TIMES = Field("count", Kind.COUNT, "how often", minimum=0)
 _FIRST = Field("first", Kind.INTEGER, "what the counter starts from")
 _LAST = Field("last", Kind.INTEGER, "what the counter ends with")
@@ -43,12 +44,14 @@ class Body:
         self._bound: list[Value] = []
         self._outputs: dict[str, Value] = {}
         self._wants_outputs = False
+        self._unclear = False
+        """Whether a name is in error that may have been meant for an output."""
         self.chains = Chains(report, limits, self._network, self._budget, self._expand)
 
     def resolve(self, model: s.ModelDefinition, scope: Scope) -> Outputs:
         """The model's outputs."""
         self._expand(model.body, scope)
-        if not any(True for _ in chains(model.body)):
+        if not self._unclear and not any(True for _ in chains(model.body)):
             message = f"model {model.name} has no layers"
             self._report.error("empty-model", message, model.name.span)
         elif not self._wants_outputs and scope.current is not None:
@@ -97,8 +100,12 @@ class Body:
             message = f"an input's type is {' or '.join(DTYPES)}, got {dtype}"
             self._report.error("unknown-type", message, dtype.span, help=help)
         if len(statement.dims) > self._limits.rank:
-            message = f"an input has at most {self._limits.rank} axes, got {len(statement.dims)}"
-            self._report.error("too-large", message, statement.span)
+            axes = f"channels and at most {self._limits.rank - 1} axes of space"
+            message = f"an input has {axes}, got {len(statement.dims)} sizes"
+            help = "a batch axis is implied and not written"
+            self._report.error("too-large", message, statement.span, help=help)
+        elif self._batch_axis(statement, scope):
+            pass
         else:
             sizes = [self._integer(statement.name.text, _DIM, dim, scope) for dim in statement.dims]
             with suppress(RefusedError):
@@ -115,6 +122,16 @@ class Body:
         else:
             scope.values[name] = scope.current
 
+    def _batch_axis(self, statement: s.InputStatement, scope: Scope) -> bool:
+        """Whether an input begins with the batch axis of other tools, which is an error."""
+        first = statement.dims[0]
+        text = first.span.text
+        if text not in _BATCH or text in scope.settings:
+            return False
+        message = "the batch axis is implied and not written"
+        self._report.error("bad-value", message, first.span, help=f"leave {text} out")
+        return True
+
     def _integer(
         self, owner: str, field: Field, expression: s.Expression, scope: Scope
     ) -> int | None:
@@ -129,6 +146,7 @@ class Body:
         for name in statement.names:
             value = self.chains.lookup(name, scope)
             if value is None:
+                self._blind(scope, ())
                 continue
             if name.text in self._outputs:
                 message = f"the output {name} is given twice"
@@ -136,11 +154,25 @@ class Body:
                 continue
             self._name_output(value, name.text, name.span)
 
+    def _blind(self, scope: Scope, statements: tuple[s.Statement, ...]) -> None:
+        """Blame no value for being unused that what is not gone through may have read."""
+        self._unclear = True
+        read = mentioned(*statements)
+        for name, value in scope.values.items():
+            value.used |= name in read
+        if scope.current is not None:
+            scope.current.used = True
+
     def _name_output(self, value: Value, name: str, span: Span) -> None:
         value.used = True
-        if value.tensor is not None and value.tensor in [v.tensor for v in self._inputs]:
+        inputs = [v.tensor for v in self._inputs]
+        if value.tensor is not None and value.tensor in inputs and not self._unclear:
             message = f"the output {name} is an input, not the result of a layer"
-            self._report.error("bad-output", message, span)
+            help = None
+            if not self._wants_outputs and self._bound:
+                last = self._bound[-1].name
+                help = f"write the chain without {last} =, or end the model with {last}"
+            self._report.error("bad-output", message, span, help=help)
         self._outputs[name] = value
 
     # names
@@ -163,6 +195,7 @@ class Body:
             return True
         first = scope.place(name.text)
         notes = (f"it is first given {on_line(first, name.span.source)}",) if first else ()
+        self._unclear = True
         message = f"the name {name} is given twice"
         self._report.error("duplicate-name", message, name.span, notes=notes)
         return False
@@ -193,6 +226,7 @@ class Body:
         passes = self._passes(statement, scope)
         if passes is None:
             # what follows must not blame the value before the repeat
+            self._blind(scope, statement.body)
             scope.current = Value(None, "", statement.span)
             return
         before = scope.current

@@ -18,7 +18,7 @@ from cnnc.frontend.names import check_name, suggest, suggest_layer
 from cnnc.frontend.network import Network, Operand, Tensor
 from cnnc.frontend.report import Frame, RefusedError, Report, on_line
 from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
-from cnnc.frontend.walk import mentioned
+from cnnc.frontend.walk import has_result, mentioned
 from cnnc.ops import OPS
 
 Expand = Callable[[tuple[s.Statement, ...], Scope], None]
@@ -76,6 +76,8 @@ class Chains:
                 if name in scope.values:
                     scope.values[name].used = True
             if test is None:
+                if scope.current is not None:
+                    scope.current.used = True
                 return None
             chain = chain.then if test else chain.otherwise
         return chain
@@ -110,6 +112,8 @@ class Chains:
             help = f"{name.text} is bound inside the repeat {repeat}, and ends with each pass"
         elif name.text in scope.settings:
             help = f"{name.text} is a number"
+        elif name.text in OPS:
+            help = f"{name.text} is a layer; name its result: a = {name.text}, then use a"
         message = f"no value is called {name.text}"
         self._report.error("undefined-name", message, name.span, help=help)
         return None
@@ -169,7 +173,11 @@ class Chains:
         op = OPS[link.name.text]
         if hasattr(op, "pieces"):
             message = f"the results of {link.name} need names of their own"
-            help = f"write a, b = {link.span.text[:60]}"
+            rest = [a.span.text for a in link.arguments or ()]
+            before = ""
+            if rest and isinstance((link.arguments or ())[0].value, s.Word):
+                before = "" if rest[0] in scope.settings else f"{rest.pop(0)} -> "
+            help = f"write a, b = {before}{link.name}({', '.join(rest)})"[:80]
             raise self._report.refuse("misplaced-value", message, link.call_span, help=help)
         read = self._read(link, op, current, scope, starts)
         if read is None:
@@ -233,8 +241,11 @@ class Chains:
                 continue
             rest = ", ".join(a.span.text for a in link.arguments or () if a is not argument)
             layer = f"{link.name}({rest})" if rest else link.name.text
+            order = (argument.span.text, layer)
+            if name in OPS and argument is not (link.arguments or ())[0]:
+                order = order[::-1]
             message = f"{link.name} reads what stands before it in the chain, not an argument"
-            help = " ".join(f"write {argument.span.text} -> {layer}".split())[:100]
+            help = " ".join(f"write {' -> '.join(order)}".split())[:100]
             raise self._report.refuse("misplaced-value", message, argument.span, help=help)
 
     def _read_current(self, link: s.Link, current: Value | None) -> Operand | None:
@@ -268,6 +279,9 @@ class Chains:
             )
             known = [*OPS, *scope.library.blocks, *(scope.values if plain else ())]
             help = suggest_layer(name, known)
+            if scope.library.failed and not help.startswith("did you"):
+                # what it is may stand in the file that could not be imported
+                return
             if name in (model.name.text for model in scope.library.spec.models):
                 help = f"{name} is a model, and models do not contain each other: make it a block"
         self._report.error(code, message, span, help=help)
@@ -281,6 +295,8 @@ class Chains:
         given = link.arguments or ()
         named = tuple(argument for argument in given if argument.name is not None)
         values = [self._joined(link, a, scope) for a in given if a.name is None]
+        if any(a.name is None and not isinstance(a.value, s.Word) for a in given):
+            raise RefusedError
         if not starts:
             message = f"{link.name} starts a chain and takes its inputs by name"
             help = f"name the value before it: a = ..., then {link.name}(a, b)"
@@ -302,6 +318,15 @@ class Chains:
         if not isinstance(argument.value, s.Word):
             message = f"{link.name} joins values, got {argument.span.text[:40]}"
             help = f"name the values first: a = ..., b = ..., then {link.name}(a, b)"
+            number = scope.evaluator.literal(argument.value)
+            if isinstance(argument.value, s.List):
+                items = ", ".join(item.span.text for item in argument.value.items)
+                help = f"write {link.name}({items})"[:80]
+            elif number is not None and link.name.text == "mul":
+                help = f"to multiply by a number write scale({argument.span.text[:40]})"
+            for name in mentioned(argument.value):
+                if name in scope.values:
+                    scope.values[name].used = True
             self._report.error("bad-type", message, argument.span, help=help)
             return None
         value = self.lookup(argument.value, scope)
@@ -325,4 +350,7 @@ class Chains:
         inner.current = current
         with self._report.inside(Frame(f"block {link.name}, called", link.call_span)):
             self._expand(block.definition.body, inner)
+        if not has_result(block.definition.body):
+            # reported where the block stands
+            return None
         return inner.current.tensor if inner.current else None

@@ -7,7 +7,7 @@ may be; see arguments.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, MutableMapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
@@ -15,11 +15,12 @@ from cnnc.diagnostics import Source, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.arithmetic import FUNCTIONS, SIGNS, SINGLE, Number
 from cnnc.frontend.limits import Limits
-from cnnc.frontend.names import WORDS, suggest
+from cnnc.frontend.names import WORDS, kind_of, suggest
 from cnnc.frontend.report import RefusedError, Report, on_line
-from cnnc.ops import INITIALIZERS
+from cnnc.ops import INITIALIZERS, OPS
 
 T = TypeVar("T")
+_FLAGS = {"True": "yes", "False": "no", "None": "no"}
 Value: TypeAlias = (
     "int | float | s.Text | s.Extent | s.Word | s.Call | tuple[Value, ...] | list[Value]"
 )
@@ -45,7 +46,8 @@ class Setting:
 class Evaluator:
     """Works out expressions in a scope: parameters, lets and counters by name.
 
-    `tensors` are the names of values that layers made; they are no numbers.
+    `tensors` are the names of values that layers made; they are no numbers. `hidden` are names
+    that cannot be read here, with hints that say how they can.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Evaluator:
         limits: Limits,
         settings: MutableMapping[str, Setting],
         tensors: Container[str] = (),
+        hidden: Mapping[str, str] | None = None,
     ) -> None:
         self._report = report
         self._limits = limits
         self._tensors = tensors
+        self._hidden = hidden or {}
         self.settings = settings
 
     def value(self, expression: s.Expression) -> Value:
@@ -82,6 +86,13 @@ class Evaluator:
             case s.Conditional():
                 test = self.flag(expression.test)
                 return self.value(expression.then if test else expression.otherwise)
+
+    def literal(self, expression: s.Expression) -> Number | None:
+        """The number that an expression is, or the setting that it names; None for another one."""
+        if isinstance(expression, s.Word) and expression.text in self.settings:
+            value = self.settings[expression.text].value
+            return value if isinstance(value, int | float) else None
+        return expression.value if isinstance(expression, s.Number) else None
 
     def capture(self, expression: s.Expression) -> Value:
         """The value, independent of this scope, for a parameter or `let` of another one."""
@@ -112,7 +123,7 @@ class Evaluator:
             raise self._report.refuse("bad-type", message, expression.span)
         for item in _flat(value):
             if not (isinstance(item, s.Word) and item.text in WORDS):
-                self.refuse_unknown(item)
+                self.refuse_unknown(item, WORDS)
         return value
 
     def notes(self, expression: s.Expression) -> tuple[str, ...]:
@@ -125,15 +136,30 @@ class Evaluator:
             if setting.value is not None
         )
 
-    def undefined(self, word: s.Word) -> RefusedError:
-        """Report a word that should have been a parameter."""
+    def undefined(self, word: s.Word, among: Iterable[str] = ()) -> RefusedError:
+        """Report a word that should have been a parameter, or one of the words `among`."""
         if word.text in self._tensors:
             message = f"{word.text} is the result of layers, and a number is needed here"
             return self._report.refuse("bad-type", message, word.span)
-        help = suggest(word.text, self.settings, "parameters")
+        if kind := kind_of(word.text):
+            message = f"{word.text} is {kind}, not {'a value' if word.text in OPS else 'a number'}"
+            return self._report.refuse("bad-type", message, word.span)
+        help = self._hint(word.text, among)
         return self._report.refuse(
             "undefined-name", f"no parameter is called {word.text}", word.span, help=help
         )
+
+    def _hint(self, name: str, among: Iterable[str]) -> str | None:
+        """What may have been meant by a name that stands for nothing."""
+        if name in _FLAGS:
+            return f"write {_FLAGS[name]}"
+        if name in self._hidden:
+            return self._hidden[name]
+        sizes = name.split("x")
+        if len(sizes) > 1 and all(size.isdigit() or size in self.settings for size in sizes):
+            return f"write [{', '.join(sizes)}]"
+        meant = suggest(name, (*self.settings, *among))
+        return meant or suggest(name, self.settings, "parameters")
 
     def _word(self, word: s.Word) -> Value:
         setting = self.settings.get(word.text)
@@ -150,11 +176,11 @@ class Evaluator:
             raise RefusedError
         return kept
 
-    def refuse_unknown(self, value: Value) -> None:
+    def refuse_unknown(self, value: Value, among: Iterable[str] = ()) -> None:
         """Refuse words and functions in a value that stand for nothing, as numbers."""
         for item in _flat(value):
             if isinstance(item, s.Word):
-                raise self.undefined(item)
+                raise self.undefined(item, among)
             if isinstance(item, s.Call) and item.name.text not in INITIALIZERS:
                 name = item.name
                 help = suggest(name.text, FUNCTIONS, "functions")

@@ -19,7 +19,7 @@ from cnnc.frontend.limits import Limits
 from cnnc.frontend.names import check_name
 from cnnc.frontend.parser import parse
 from cnnc.frontend.report import RefusedError, Report, on_line
-from cnnc.frontend.walk import chains
+from cnnc.frontend.walk import bindings, chains, has_result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,8 @@ class Library:
     """Names of this file alone: what another one gets that imports it."""
     blocks: dict[str, Block] = field(default_factory=dict)
     settings: dict[str, Setting] = field(default_factory=dict)
+    failed: list[s.ImportStatement] = field(default_factory=list)
+    """Imports that gave nothing: a name that is not there may be from them."""
 
     def place(self, name: str) -> Span | None:
         """Where a name is given; None for one that is free."""
@@ -78,8 +80,10 @@ class Loader:
         self._loaded[path] = library
         self._open.append((path, spec.source))
         for statement in spec.imports:
+            library.failed.append(statement)
             with suppress(RefusedError):
                 self._import(library, statement)
+                library.failed.pop()
         self._open.pop()
         for block in spec.blocks:
             self._block(library, block)
@@ -105,8 +109,17 @@ class Loader:
         if not any(True for _ in chains(block.body)):
             message = f"block {block.name} has no layers"
             self._report.error("empty-model", message, block.name.span)
+        elif not has_result(block.body):
+            self._report_no_result(block)
         if self._free(library, block.name):
             library.blocks[block.name.text] = Block(block, library)
+
+    def _report_no_result(self, block: s.BlockDefinition) -> None:
+        name = [name for statement in bindings(block.body) for name in statement.names][-1]
+        message = f"block {block.name} has no result: its last chain without a name would be it"
+        note = f"{name} is bound, and nothing else is made"
+        help = f"write the chain without {name} =, or end the block with {name}"
+        self._report.error("bad-output", message, name.span, notes=(note,), help=help)
 
     def _free(self, library: Library, name: s.Identifier) -> bool:
         """Take a name of the file; False after reporting that it is taken."""

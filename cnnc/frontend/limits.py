@@ -25,7 +25,8 @@ class Limits:
     """Blocks and repeats inside each other."""
     elements: int = 1 << 31
     """Elements of one tensor, a sample."""
-    rank: int = 8
+    rank: int = 4
+    """Axes of a tensor: channels and up to three of space, as many as the kernels know."""
     operands: int = 1000
     """Tensors that one layer joins."""
     integer: int = (1 << 63) - 1

@@ -49,10 +49,17 @@ MISTAKES: tuple[Mistake, ...] = (
         relu -> conv(6) relu  a = relu -> relu relu  a = conv(6) relu  a = b: relu relu""",
     ),
     Mistake(
+        "syntax-error",
+        "chains are not grouped by parentheses",
+        "write a -> b -> c; `if` chooses between whole chains, on a line of its own",
+        """relu -> (1)  a = relu -> (1)  (1)  a = (1)  relu if n else (1)  relu if yes else (1)
+        a: conv(1) -> (1)  relu -> a: (1)""",
+    ),
+    Mistake(
         "dangling-arrow",
         "a layer should follow ->",
         "where a chain goes over lines, -> stands at the start of the next line",
-        """relu ->;relu  relu ->  relu -> -> relu  a = relu ->;relu  relu -> 5  relu -> (1)
+        """relu ->;relu  relu ->  relu -> -> relu  a = relu ->;relu  relu -> 5
         relu -> 5x5  relu -> = a  relu -> : a  relu -> , a  relu -> "a"  relu -> [1]
         relu -> 0.5  relu -> - 1""",
     ),
@@ -65,7 +72,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "spaced-extent",
         "an extent is written without spaces",
-        "write it as one word, such as 5x5",
+        "write it as one word, such as 5x5; sizes that have names as a list, [k, k]",
         """conv(1, 5 x 5)  conv(k=5 x5)  input a: t[5 x 5]  conv([5 x 5])  conv((5 x 5))
         conv(n x n)""",
     ),
@@ -106,7 +113,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "missing-value",
         "a chain should follow =",
         "write name = layer -> layer; a number is named by let: let width = 5",
-        "a =  a = ;relu  a = 5  a = (1)  a = 5x5  a = -1  a = 0.5  a = [1]  a = = b",
+        "a =  a = ;relu  a = 5  a = 5x5  a = -1  a = 0.5  a = [1]  a = = b",
     ),
     Mistake(
         "missing-value",
@@ -188,7 +195,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "syntax-error",
         "a statement starts with a layer, a name, input or output",
         None,
-        """5  5x5  (1)  [1]  - 1  = 5  : relu  , relu  "a"  1.5  * 2  == 1  < 1  + 1  {}  ** 2
+        """5  5x5  [1]  - 1  = 5  : relu  , relu  "a"  1.5  * 2  == 1  < 1  + 1  {}  ** 2
         / 2  > 1""",
     ),
     Mistake(
@@ -235,11 +242,19 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "syntax-error",
+        "`if` chooses between whole chains, and has an else",
+        "give the choice a line of its own: dropout(0.5) if deep else identity",
+        """relu if n -> relu  relu if n > 1 -> relu  relu if yes -> relu  relu if n == 1 -> relu
+        relu if not n -> relu  relu if f(1) -> relu  relu if n and n -> relu
+        relu if n or n -> relu  a = relu if n -> relu""",
+    ),
+    Mistake(
+        "syntax-error",
         "a chain with if needs a condition and an else",
         "write a -> b if condition else c; identity is the value itself",
         """relu if  relu if n  relu if n > 1  relu if n;relu  relu if n > 1;relu  a = relu if n
         a = relu if n > 1  relu if else relu  relu if n > 1 relu  relu if n relu
-        relu if n -> relu  relu if n > 1 -> relu  relu if n == 1  relu if yes  relu if not n
+        relu if n == 1  relu if yes  relu if not n
         relu if yes;relu  relu if n == 1;relu  relu if f(1)  relu if n and n  relu if n or n""",
     ),
     Mistake(
@@ -247,7 +262,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "a chain should follow else",
         "write a -> b if condition else c; identity is the value itself",
         """relu if n else  relu if n > 1 else  relu if n else;relu  relu if n else 5
-        relu if n else -> relu  relu if n else (1)  relu if n else = a  relu if n else 5x5""",
+        relu if n else -> relu  relu if n else = a  relu if n else 5x5""",
     ),
     Mistake(
         "syntax-error",

@@ -6,6 +6,7 @@ import difflib
 import keyword
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from itertools import islice
 
@@ -16,6 +17,7 @@ from cnnc.ops import INITIALIZERS, LOSSES, OPS
 
 _MOST_SUGGESTIONS = 500
 _MOST_LISTED = 50
+_WIDEST_LIST = 80
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -68,9 +70,9 @@ _ELSEWHERE = {
     "hsigmoid": "hardsigmoid",
     "lrelu": "leaky_relu",
     "logistic": "sigmoid",
-    "spatialdropout": "dropout_channels",
-    "channeldropout": "dropout_channels",
-    "featuredropout": "dropout_channels",
+    "spatialdropout": "channel_dropout",
+    "channeldropout": "channel_dropout",
+    "featuredropout": "channel_dropout",
     "gap": "global_avgpool",
     "globalpool": "global_avgpool",
     "globalaveragepool": "global_avgpool",
@@ -103,6 +105,32 @@ _ELSEWHERE = {
     "skip": "identity",
     "noop": "identity",
 }
+# what other tools call losses, initialisers and arguments, without _
+_ALIASES = {
+    "bce": "binary_cross_entropy",
+    "binarycrossentropy": "binary_cross_entropy",
+    "ce": "cross_entropy",
+    "crossentropy": "cross_entropy",
+    "nll": "cross_entropy",
+    "categoricalcrossentropy": "cross_entropy",
+    "l2": "mse",
+    "mae": "l1",
+    "smoothl1": "huber",
+    "xavier": "glorot",
+    "xavieruniform": "glorot",
+    "glorotuniform": "glorot",
+    "kaiming": "he",
+    "kaiminguniform": "he",
+    "heuniform": "he",
+    "kernelsize": "kernel",
+    "poolsize": "size",
+    "padding": "pad",
+    "strides": "stride",
+    "outchannels": "filters",
+    "outfeatures": "units",
+    "usebias": "bias",
+    "learningrate": "lr",
+}
 _DIMENSIONS = re.compile(r"[123]d\Z")
 _MODULES = frozenset(sys.stdlib_module_names) | {"cnnc", "numpy", "cython", "safetensors"}
 
@@ -111,6 +139,18 @@ WORDS = frozenset(("same", "valid", *INITIALIZERS)).union(
     *(field.choices for op in (*OPS.values(), *LOSSES.values()) for field in op.FIELDS)
 )
 """Words that an argument may be without anyone defining them."""
+
+
+def kind_of(word: str) -> str | None:
+    """What a word of the language is, e.g. `a padding`; None for a word that is none."""
+    if word in ("same", "valid"):
+        return "a padding"
+    if word in OPS:
+        return "a layer"
+    if word in INITIALIZERS:
+        return "an initialiser"
+    return "a word that some layers take" if word in WORDS else None
+
 
 _INTERNAL = ("block", "parameter")
 """What never becomes a name of generated code as it stands."""
@@ -149,12 +189,17 @@ def suggest_layer(name: str, known: Iterable[str]) -> str:
     meant = spelt.get(plain) or _ELSEWHERE.get(plain, "")
     if meant in OPS:
         return f"did you mean {meant}?"
-    return suggest(name, known) or f"layers: {', '.join(sorted(OPS))}"
+    if close := suggest(name, known):
+        return close
+    return textwrap.fill(f"layers: {', '.join(sorted(OPS))}", _WIDEST_LIST)
 
 
 def suggest(name: str, known: Iterable[str], what: str = "") -> str | None:
     """A hint: the known name that is meant, or, where `what` says what they are, all of them."""
     names = sorted(islice(known, _MOST_SUGGESTIONS))
+    meant = _ALIASES.get(name.lower().replace("_", ""))
+    if meant in names:
+        return f"did you mean {meant}?"
     folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower()[:80], folded, n=1, cutoff=0.6)
     if close:

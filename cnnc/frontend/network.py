@@ -17,6 +17,7 @@ from cnnc.frontend.arguments import Bound, blame
 from cnnc.frontend.limits import Limits
 from cnnc.frontend.report import ExhaustedError, RefusedError, Report, on_line
 from cnnc.ir.graph import Node, Parameter
+from cnnc.ops import OPS
 from cnnc.ops.op import Input, OpError, Shape
 
 
@@ -180,9 +181,22 @@ class Network:
         if error.operand is not None and error.operand < len(operands) and len(operands) > 1:
             place = operands[error.operand].span
         notes = () if error.code == "bad-value" else provenance(operands, place.source)
+        for operand in operands:
+            kind = OPS.get(operand.tensor.kind)
+            keeps = kind is not None and any(field.name == "keep" for field in kind.FIELDS)
+            if keeps and error.code == "shape-mismatch" and len(operand.tensor.shape) == 1:
+                error.help = f"{operand.tensor.kind}(keep=yes) keeps the axes of space"
         blame(self._report, error, bound, place, notes)
 
     def _check_size(self, shape: Shape, place: Span, operands: Sequence[Operand]) -> None:
+        if len(shape) > self._limits.rank:
+            message = (
+                f"a tensor has channels and at most {self._limits.rank - 1} axes of space, "
+                f"got the shape {show_shape(shape)}"
+            )
+            notes = provenance(operands, place.source)
+            self._report.error("too-large", message, place, notes=notes)
+            raise RefusedError
         if prod(shape) > self._limits.elements:
             message = (
                 f"a tensor of shape {show_shape(shape)} has {prod(shape):,} elements, "

@@ -176,17 +176,37 @@ def _default(
     return value
 
 
+_RECTIFIERS = frozenset(
+    ("relu", "relu6", "leaky_relu", "prelu", "elu", "gelu", "silu", "hardswish")
+)
+_CARRIERS = frozenset(
+    ("batchnorm", "groupnorm", "layernorm", "dropout", "channel_dropout", "identity", "add")
+)
+"""Layers between a sum and its rectifier."""
+
+
 def _initialized(
     parameters: tuple[Parameter, ...], nodes: tuple[Node, ...]
 ) -> tuple[Parameter, ...]:
-    """The parameters, initialised by He where relu alone reads their layer, by Glorot elsewhere."""
-    readers: dict[str, set[str]] = {}
+    """The parameters, initialised by He where a rectifier follows their layer, by Glorot elsewhere.
+
+    Norms, dropout and joins of a shortcut may stand between.
+    """
+    readers: dict[str, list[Node]] = {}
     for node in nodes:
         for name in node.inputs:
-            readers.setdefault(name, set()).add(node.op.NAME)
+            readers.setdefault(name, []).append(node)
+    rectified: dict[str, bool] = {}
+    for node in reversed(nodes):
+        followers = readers.get(node.name, [])
+        rectified[node.name] = bool(followers) and all(
+            reader.op.NAME in _RECTIFIERS
+            or (reader.op.NAME in _CARRIERS and rectified[reader.name])
+            for reader in followers
+        )
     owners = {name: node.name for node in nodes for name in node.parameters}
     return tuple(
-        replace(p, initializer=He() if readers.get(owners[p.name]) == {"relu"} else Glorot())
+        replace(p, initializer=He() if rectified[owners[p.name]] else Glorot())
         if isinstance(p.initializer, Automatic)
         else p
         for p in parameters

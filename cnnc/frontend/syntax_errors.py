@@ -14,6 +14,7 @@ from lark import Token
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from cnnc.diagnostics import Diagnostic, Source, Span
+from cnnc.frontend.habits import recognise_habit
 from cnnc.frontend.mistakes import MISTAKES, Mistake
 
 Fails = Callable[[str], UnexpectedToken | None]
@@ -49,6 +50,7 @@ _VALUES = {
     "epochs": "3",
     "seed": "0",
 }
+_METHOD = re.compile(r"\.([A-Za-z_]\w*)")
 _NUMBER = re.compile(r"[0-9][0-9A-Za-z_.]*")
 _WORDS = {
     "NAME": "a name",
@@ -77,7 +79,7 @@ def explain(source: Source, error: UnexpectedInput, start: int, fails: Fails) ->
         return Diagnostic(
             "syntax-error", message, Span(source, place, place + 2), help="# starts a comment"
         )
-    mistake = recognise(error, fails)
+    mistake = recognise_habit(before, after) or recognise(error, fails)
     help = mistake.help and mistake.help.replace("{entry}", _entry(before + after))
     length = 1 if error.token.type in ("_END", "$END", "RBRACE") else len(error.token)
     end = max(start, min(start + length, len(source.text)))
@@ -170,4 +172,7 @@ def _explain_character(source: Source, start: int) -> Diagnostic:
     shown = char if char.isprintable() else f"U+{ord(char):04X}"
     message = f"the character {shown} has no meaning here"
     span = Span(source, start, start + 1)
-    return Diagnostic("unexpected-character", message, span, help=_LOOKALIKES.get(char))
+    hint = _LOOKALIKES.get(char)
+    if layer := _METHOD.match(source.text, start):
+        hint = f"layers are joined by an arrow: ... -> {layer[1][:40]}"
+    return Diagnostic("unexpected-character", message, span, help=hint)

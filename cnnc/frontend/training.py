@@ -29,6 +29,12 @@ _COUNTS = {
     )
 }
 _KEYS = ("data", "loss", "optimizer", "schedule", *_COUNTS)
+_OF_OPTIMIZERS = {
+    "lr": "lr",
+    "learning_rate": "lr",
+    "momentum": "lr=..., momentum",
+    "weight_decay": "lr=..., weight_decay",
+}
 _WEIGHT = Field("weight", Kind.NUMBER, "the loss's share in the sum", 1.0, minimum=0)
 JUDGING = ("output", "weight")
 """Arguments that every loss has besides its own: what it judges, and its share in the sum."""
@@ -47,7 +53,13 @@ def resolve_training(
 ) -> Training | None:
     """How a model of a spec is trained; None where no train block says so."""
     blocks = [(block, scope.binder) for block in definition.train]
-    outer = Binder(Evaluator(report, limits, scope.library.settings), report)
+    hidden = {
+        parameter.name.text: f"{parameter.name} is a parameter of the model: "
+        "put the train block inside the model's braces to read it"
+        for parameter in definition.parameters
+    }
+    settings = scope.library.settings
+    outer = Binder(Evaluator(report, limits, settings, hidden=hidden), report)
     names = [model.name.text for model in spec.models]
     for block in spec.train:
         if block.model is None and len(names) > 1:
@@ -111,6 +123,9 @@ class TrainingResolver:
             key = entry.key.text
             if key not in _KEYS:
                 help = suggest(key, _KEYS, "entries")
+                if key in _OF_OPTIMIZERS:
+                    argument = _OF_OPTIMIZERS[key]
+                    help = f"it is the optimizer's: optimizer sgd({argument}=...)"
                 message = f"the train block has no entry {key}"
                 self._report.error("unknown-key", message, entry.key.span, help=help)
             elif key in entries and key != "loss":
@@ -200,6 +215,7 @@ class TrainingResolver:
         return tuple(losses) if losses and len(losses) == len(entries) else None
 
     def _loss(self, entry: s.Entry, outputs: Outputs) -> OutputLoss:
+        self._refuse_unnamed_output(entry, outputs)
         kind, bound, place = self._chosen(entry, LOSSES, "loss", JUDGING)
         given: dict[str, s.Expression] = {}
         for argument in entry.value.arguments if isinstance(entry.value, s.Call) else ():
@@ -217,6 +233,16 @@ class TrainingResolver:
             blame(self._report, error, bound, place, notes)
             raise RefusedError from None
         return OutputLoss(name, loss, weight)
+
+    def _refuse_unnamed_output(self, entry: s.Entry, outputs: Outputs) -> None:
+        """Refuse `mse(scores)`: what a loss judges has a name."""
+        known = dict(outputs)
+        for argument in entry.value.arguments if isinstance(entry.value, s.Call) else ():
+            word = argument.value
+            if isinstance(word, s.Word) and argument.name is None and word.text in known:
+                message = f"the output that a loss judges is given by name, got {word.text}"
+                help = f"write output={word.text}"
+                raise self._report.refuse("misplaced-value", message, word.span, help=help)
 
     def _weight(self, owner: str, expression: s.Expression | None) -> float:
         if expression is None:

@@ -20,6 +20,8 @@ def check_unvisited(
     definition: s.Definition, library: Library, visited: set[int], report: Report
 ) -> None:
     """Report layers that do not exist among the links that were not looked at."""
+    if library.failed:
+        return
     bound: frozenset[str] | None = None
     for chain in chains(definition.body):
         for link in chain.links:

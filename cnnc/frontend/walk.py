@@ -44,6 +44,25 @@ def chains(statements: Iterable[s.Statement]) -> Iterator[s.Chain]:
             yield chain
 
 
+def has_result(statements: Iterable[s.Statement]) -> bool:
+    """Whether a body has a chain without a name, be it in a repeat that may be empty."""
+    return any(
+        has_result(statement.body)
+        if isinstance(statement, s.RepeatStatement)
+        else isinstance(statement, s.ChainStatement) and not statement.names
+        for statement in statements
+    )
+
+
+def bindings(statements: Iterable[s.Statement]) -> Iterator[s.ChainStatement]:
+    """The statements of a body, and of its repeats, that give names to values."""
+    for statement in statements:
+        if isinstance(statement, s.RepeatStatement):
+            yield from bindings(statement.body)
+        elif isinstance(statement, s.ChainStatement) and statement.names:
+            yield statement
+
+
 def mentioned(*roots: Any) -> frozenset[str]:
     """Every name that is read in syntax trees, as a number or as a value."""
     return frozenset(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
-from math import prod
+from math import ceil, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.pool_kernels import PoolAxis, UnevenAxis, pool
+from cnnc.ops.sight import Sight
 from cnnc.ops.window import per_axis, spatial
 
 _Index = tuple[slice | int, ...]
@@ -88,6 +90,13 @@ class AdaptiveAvgPool(Op):
             for name, n, m in zip(axes(len(self.size)), x.extents, self.size, strict=True)
         )
         return pool("avgpool", wrt, reads, pool_axes, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        space = single(inputs)[1:]
+        step = tuple(Fraction(n, m) for n, m in zip(space, self.size, strict=True))
+        # a mean begins and ends within elements where the extents do not divide
+        window = tuple(ceil(s) + (s.denominator > 1) for s in step)
+        return Sight(tuple(map(min, window, space)), step)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -16,6 +16,7 @@ from cnnc.ops.batch_statistics import (
     affine_form,
     per_channel,
 )
+from cnnc.ops.counted import refuse_count
 from cnnc.ops.initializers import Constant, Zeros
 from cnnc.ops.op import (
     Array,
@@ -58,6 +59,7 @@ class BatchNorm(Op):
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> BatchNorm:
+        refuse_count(cls.NAME, arguments, "eps", 1)
         eps, momentum = float(arguments["eps"]), float(arguments["momentum"])
         if momentum > 1:
             message = f"momentum must be at most 1, got {momentum:g}"

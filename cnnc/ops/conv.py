@@ -25,6 +25,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import Sight, through_window
 from cnnc.ops.window import (
     Geometry,
     Pads,
@@ -134,6 +135,9 @@ class Conv(Op):
                 x, y = layouts["input"], layouts["output_grad"]
                 return conv_kernels.weight_gradient(g, x, y, machine)
         return conv_kernels.bias_gradient(layouts["output_grad"])
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return through_window(reach(self.kernel, self.dilation), self.stride)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import Sight
 from cnnc.ops.window import Geometry, Pads, padding, per_axis, reach, spatial
 
 
@@ -155,6 +157,11 @@ class ConvTranspose(Op):
                     g, x, y, machine, x_name="output_grad", y_name="input"
                 )
         return conv_kernels.bias_gradient(layouts["output_grad"])
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        extents = reach(self.kernel, self.dilation)
+        window = tuple(-(-n // s) for n, s in zip(extents, self.stride, strict=True))
+        return Sight(window, tuple(Fraction(1, s) for s in self.stride))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

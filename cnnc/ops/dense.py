@@ -24,6 +24,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.window import text
 
 _KEPT = 16
@@ -108,6 +109,9 @@ class Dense(Op):
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         return single(inputs)[0] * self.units
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return EVERYTHING
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -20,6 +20,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import EVERYTHING, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,9 @@ class GlobalAvgPool(Op):
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         reads = ("input",) if wrt is None else ("output_grad",)
         return global_pool("global_avgpool", wrt, reads, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return EVERYTHING
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -21,6 +21,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import EVERYTHING, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class GlobalMaxPool(Op):
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         reads = ("input",) if wrt is None else ("output_grad", "input", "output")
         return global_pool("global_maxpool", wrt, reads, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return EVERYTHING
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.counted import refuse_count
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
 from cnnc.ops.op import (
@@ -22,6 +24,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.window import text
 
 
@@ -44,6 +47,11 @@ class GroupNorm(Op):
         Field("eps", Kind.NUMBER, "added to the variance", 1e-5, minimum=0),
         Field("affine", Kind.FLAG, "train a weight and a bias per channel", True),
     )
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> GroupNorm:
+        refuse_count(cls.NAME, arguments, "eps", 1)
+        return cls(**arguments)
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = single(inputs)
@@ -87,6 +95,9 @@ class GroupNorm(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return norm(wrt, self.groups, self.eps, self.affine, False, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return EVERYTHING
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.counted import refuse_count
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
 from cnnc.ops.op import (
@@ -21,6 +23,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import EVERYTHING, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class LayerNorm(Op):
         Field("eps", Kind.NUMBER, "added to the variance", 1e-5, minimum=0),
         Field("affine", Kind.FLAG, "train a weight and a bias per element", True),
     )
+
+    @classmethod
+    def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> LayerNorm:
+        refuse_count(cls.NAME, arguments, "eps", 1)
+        return cls(**arguments)
 
     def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
         return weights(single(inputs)) if self.affine else ()
@@ -64,6 +72,9 @@ class LayerNorm(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return norm(wrt, 1, self.eps, self.affine, True, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return EVERYTHING
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -22,6 +22,7 @@ from cnnc.ops.op import (
 )
 from cnnc.ops.pool_kernels import pool, window_axes
 from cnnc.ops.pool_window import overhang, pool_examples, pool_extents, pooling
+from cnnc.ops.sight import Sight, through_window
 from cnnc.ops.window import Pads, pad_array, spatial, taps, unpad_array
 
 
@@ -87,6 +88,9 @@ class MaxPool(Op):
         reads = ("input",) if wrt is None else ("output_grad", "input", "output")
         axes = window_axes(wrt, self.size, self.stride, self.pad, layouts)
         return pool("maxpool", wrt, reads, axes, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        return through_window(self.size, self.stride)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from cnnc.ops.initializers import Initializer
     from cnnc.ops.layout import Form, Layouts, Machine
+    from cnnc.ops.sight import Sight
     from cnnc.ops.window import Pads
 
 Shape = tuple[int, ...]
@@ -37,7 +38,7 @@ class Kind(Enum):
     FLAG = "yes or no"
     EXTENT = "an extent such as 5 or 5x5"
     PADDING = "a padding: a number, an extent, (before, after), a list of these, same or valid"
-    INITIALIZER = "an initialiser: he, glorot, zeros or constant(value)"
+    INITIALIZER = "an initialiser: he, glorot, uniform(limit), zeros or constant(value)"
 
 
 class Trait(Enum):
@@ -244,6 +245,10 @@ class Op:
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""
         return 0
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight | None:
+        """What an output value sees of the input's space; None where that is its own position."""
+        return None
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

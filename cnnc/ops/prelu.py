@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ops.activation import activation_examples, finite
+from cnnc.ops.counted import refuse_count
 from cnnc.ops.elementwise import elementwise, parameter_sum
 from cnnc.ops.initializers import Constant
 from cnnc.ops.layout import Form, Layouts, Machine
@@ -48,6 +49,7 @@ class Prelu(Op):
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Prelu:
+        refuse_count(cls.NAME, arguments, "init", 2)
         return cls(finite(cls.NAME, arguments, "init"), arguments["shared"])
 
     def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
+from cnnc.ops.sight import Sight
 from cnnc.ops.upsample_kernels import linear, nearest, source_axes
 from cnnc.ops.window import per_axis, spatial
 
@@ -98,6 +100,11 @@ class Upsample(Op):
         if self.mode == "nearest":
             return nearest(wrt, self.factor, layouts)
         return linear(wrt, self.factor, self.align_corners, layouts)
+
+    def sight(self, inputs: tuple[Shape, ...]) -> Sight:
+        wide = 1 if self.mode == "nearest" else 2
+        window = tuple(wide if f > 1 else 1 for f in self.factor)
+        return Sight(window, tuple(Fraction(1, f) for f in self.factor))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -53,7 +53,11 @@ def per_axis(value: int | tuple[int, ...], rank: int, argument: str) -> tuple[in
         raise OpError(
             "rank-mismatch",
             f"{argument} {written} has {len(extents)} axes, the input has {rank}",
-            help=f"write one number for all axes, or {rank} joined by x",
+            help=(
+                f"write one number for all axes, or {rank} joined by x"
+                if rank > 1
+                else "write one number"
+            ),
             argument=argument,
         )
     if min(extents, default=1) < 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,15 @@ class Dataset:
                 )
 
 
-def load_dataset(source: str | os.PathLike[str]) -> Dataset:
+def load_dataset(source: str | os.PathLike[str], names: Sequence[str] = ()) -> Dataset:
     """Load a shipped data set by name ("mnist"), a directory of four IDX files, or an .npz file.
 
     A plain name means the shipped one; "./mnist" or a Path is always a path. The IDX files have
     the names of MNIST's (train-images-idx3-ubyte, …), each gzipped or not. An .npz file holds
     train_images, train_labels, test_images, test_labels, or x_train, y_train, x_test, y_test; or,
     for a model of several inputs or targets, train_NAME and test_NAME for each, e.g. train_image,
-    train_patient, train_kind_target, train_size_target.
+    train_patient, train_kind_target, train_size_target. `names` are those that the model's
+    train_step takes, if they are known: the error for a file of other arrays lists them.
     Raises DataError for whatever cannot be read.
     """
     if isinstance(source, str) and source in SHIPPED:
@@ -84,7 +85,7 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
     if path.is_dir():
         return _load_directory(str(path), path)
     if path.suffix == ".npz":
-        return _load_npz(path)
+        return _load_npz(path, names)
     if path.exists():
         raise DataError(f"{path}: expected a directory of IDX files or an .npz file")
     if path.name != os.fspath(source) or path.suffix or not isinstance(source, str):
@@ -119,18 +120,23 @@ def _find(directory: Path, stem: str, kind: str) -> Path:
     raise DataError(f"{directory / names[0]}: no such file, with or without .gz")
 
 
-def _load_npz(path: Path) -> Dataset:
+def _load_npz(path: Path, names: Sequence[str]) -> Dataset:
     arrays = read_npz(path)
-    for names in _NPZ_NAMES:
-        if all(name in arrays for name in names):
-            return Dataset(str(path), *(arrays[name] for name in names))
+    for usual in _NPZ_NAMES:
+        if all(name in arrays for name in usual):
+            return Dataset(str(path), *(arrays[name] for name in usual))
     if parts := _named_parts(arrays):
         return Dataset(str(path), *parts)
-    wanted = " or ".join(", ".join(names) for names in _NPZ_NAMES)
-    raise DataError(
-        f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected {wanted}, "
-        "or train_NAME and test_NAME for each input and each target of the model"
-    )
+    raise DataError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected {_wanted(names)}")
+
+
+def _wanted(names: Sequence[str]) -> str:
+    """What an .npz file may hold for a model that takes these inputs and targets, if known."""
+    usual = " or ".join(map(", ".join, _NPZ_NAMES))
+    if not names:
+        return f"{usual}, or train_NAME and test_NAME for each input and each target of the model"
+    own = ", ".join(f"{part}_{name}" for part in ("train", "test") for name in names)
+    return f"{usual}, or {own}" if len(names) == 2 else own
 
 
 def _named_parts(arrays: dict[str, Any]) -> list[dict[str, Any]]:

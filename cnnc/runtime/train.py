@@ -172,6 +172,21 @@ class _Samples:
         inputs = [feed.gather(index) for feed in self._feeds.values()]
         return [*inputs, *(target[index] for target in self._targets.values())]
 
+    def not_finite(self, index: NDArray[np.intp]) -> str | None:
+        """Which array of which sample is not finite as the model gets it, if one is.
+
+        A batch that made the loss so comes first; but an activation may have swallowed the NaN of
+        an earlier one, whose gradient then spoilt the weights.
+        """
+        parts = np.array_split(np.arange(self.count), -(-self.count // len(index)))
+        names = [*self._feeds, *self._targets]
+        for part in (index, *parts):
+            for name, array in zip(names, self.gather(part), strict=True):
+                wrong = ~np.isfinite(array).reshape(len(part), -1).all(axis=1)
+                if wrong.any():
+                    return f"{name} of training sample {part[wrong][0]}"
+        return None
+
     def measure(self, net: Model) -> tuple[float | None, float | None]:
         """Mean loss and accuracy over all samples; None where there are none."""
         if not self.count:
@@ -198,7 +213,7 @@ def _train_epoch(
         net.learning_rate = settings.rate(base, epoch, done, count)
         loss = net.train_step(*samples.gather(index))
         if not math.isfinite(loss):
-            raise _diverged(net, loss, epoch, step)
+            raise _diverged(net, loss, epoch, step, samples.not_finite(index))
         total += loss * len(index)
         done += len(index)
         rate = done / (time.perf_counter() - started)
@@ -206,9 +221,11 @@ def _train_epoch(
     return total / count, rate
 
 
-def _diverged(net: Model, loss: float, epoch: int, step: int) -> TrainingError:
-    if epoch == step == 1:
-        hint = "this is the first step: look for input values that are not finite or not scaled"
+def _diverged(net: Model, loss: float, epoch: int, step: int, culprit: str | None) -> TrainingError:
+    if culprit is not None:
+        hint = f"{culprit} has values that are not finite"
+    elif epoch == step == 1:
+        hint = "this is the first step: look for input values that are not scaled"
     else:
         hint = f"try a learning rate below {net.learning_rate:g}"
     return TrainingError(f"the loss became {loss} at step {step} of epoch {epoch}; {hint}")

@@ -102,6 +102,14 @@ def test_limits_from_python(tmp_path: object) -> None:
     path.write_text(f"model m {{ {INPUT} relu -> relu }}")
     with pytest.raises(CompileError, match="more than 2 layers"):
         cnnc.compile(path, max_nodes=2)
+    with pytest.raises(TypeError, match=r"max_memory is an int, a number of bytes, got '8GB'"):
+        cnnc.compile(path, max_memory="8GB")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"max_nodes is an int, got 2\.5"):
+        cnnc.compile(path, max_nodes=2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"parameters is a dict of numbers by name, got \[1\]"):
+        cnnc.compile(path, parameters=[1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="search is a list of directories, got 'blocks'"):
+        cnnc.compile(path, search="blocks")
     with pytest.raises(TypeError, match="no argument max_node"):
         cnnc.compile(path, max_node=2)
     with pytest.raises(ValueError, match="max_depth is from 1 to 64"):

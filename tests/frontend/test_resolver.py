@@ -251,3 +251,20 @@ def test_graph_is_the_same_under_any_hash_seed() -> None:
     }
     assert len(texts) == 1
     assert "conv2" in texts.pop()
+
+
+@pytest.mark.parametrize(
+    ("after", "wanted"),
+    [
+        ("relu", "he"),
+        ("batchnorm -> relu", "he"),
+        ("groupnorm(2) -> dropout -> gelu", "he"),
+        ("batchnorm", "glorot"),
+        ("sigmoid", "glorot"),
+        ("maxpool(2) -> relu", "glorot"),
+    ],
+)
+def test_what_follows_a_layer_chooses_its_first_weights(after: str, wanted: str) -> None:
+    text = f"model a {{\n input x: float32[2, 8]\n conv(4, 3, bias=no) -> {after}\n}}\n"
+    graph = resolve(parse(Source("a.cnn", text)))
+    assert wanted == graph.parameter("conv1.weight").initializer.NAME

@@ -121,6 +121,16 @@ def test_every_difference_is_listed(digits: Case, saved: Path, tmp_path: Path) -
         assert part in message
 
 
+def test_many_differences_are_counted(digits: Case, saved: Path, tmp_path: Path) -> None:
+    header, body = split_file(saved)
+    tensors = {f"other{name}": entry for name, entry in header.items() if name != "__metadata__"}
+    with pytest.raises(ValueError, match="digits") as error:
+        digits.module.Model.load(join_file(tmp_path / "other", tensors, body))
+    lines = str(error.value).splitlines()
+    assert len(lines) == 12
+    assert lines[-1] == f"  and {2 * len(tensors) - 10} more"
+
+
 def test_a_file_of_another_network_is_refused(
     digits: Case, means: Case, wind: Case, saved: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,10 @@ REFUSED = [
     ("global_maxpool -> global_maxpool", "shape-mismatch", "got a flat input (6)"),
     ("groupnorm(4)", "shape-mismatch", "cannot form 4 equal groups of (6, 8, 6)'s 6 channels"),
     ("groupnorm(2, eps=-1)", "bad-value", "groupnorm's eps must be at least 0"),
+    ("groupnorm(2, 6)", "bad-value", "groupnorm's eps must be below 1, got 6"),
+    ("batchnorm(6)", "bad-value", "batchnorm's eps must be below 1, got 6"),
+    ("layernorm(6)", "bad-value", "layernorm's eps must be below 1, got 6"),
+    ("prelu(6)", "bad-value", "prelu's init must be below 2, got 6"),
     ("upsample(2x2x2)", "rank-mismatch", "factor 2x2x2 has 3 axes, the input has 2"),
     ("upsample(2, mode=cubic)", "bad-value", "must be one of nearest, linear, bilinear"),
     ("upsample(2, align_corners=yes)", "bad-value", "align_corners is for linear interpolation"),
@@ -50,6 +54,16 @@ def test_refused(chain: str, code: str, message: str) -> None:
     (found,) = caught.value.diagnostics
     assert found.code == code
     assert message in found.message
+
+
+@pytest.mark.parametrize("layer", ["batchnorm(6)", "layernorm(6)", "groupnorm(2, 6)", "prelu(6)"])
+def test_a_number_of_channels_is_no_eps(layer: str) -> None:
+    text = f"model example {{\ninput image: float32[6, 8, 6]\n{layer}\n}}\n"
+    with pytest.raises(CompileError) as caught:
+        resolve(parse(Source("example.cnn", text)))
+    (found,) = caught.value.diagnostics
+    name, _, _ = layer.partition("(")
+    assert found.help == f"{name} counts the channels itself: leave their number out"
 
 
 ACCEPTED = [

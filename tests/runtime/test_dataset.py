@@ -107,6 +107,12 @@ def test_npz_with_other_names_says_what_it_holds(tmp_path):
     np.savez(tmp_path / "a.npz", images=TRAIN, labels=np.arange(3))
     with pytest.raises(DataError, match=r"a\.npz: holds images, labels; expected train_images"):
         load_dataset(tmp_path / "a.npz")
+    own = "train_image, train_target, test_image, test_target$"
+    with pytest.raises(DataError, match=f"expected train_images, .* y_test, or {own}"):
+        load_dataset(tmp_path / "a.npz", ["image", "target"])
+    own = "train_image, train_age, train_target, test_image, test_age, test_target$"
+    with pytest.raises(DataError, match=f"labels; expected {own}"):
+        load_dataset(tmp_path / "a.npz", ["image", "age", "target"])
 
 
 def test_unknown_names_and_paths(tmp_path, monkeypatch):

@@ -171,6 +171,36 @@ def test_a_first_step_that_is_not_finite_points_at_the_data(net, striped):
         fit(net, striped)
 
 
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_a_loss_that_is_not_finite_is_laid_on_data_that_are_not(make_net, striped, step):
+    images = striped.train_images.astype(np.float32)
+    images[83, 1, 2] = math.nan
+    data = dataclasses.replace(
+        striped, train_images=images, test_images=striped.test_images.astype(np.float32)
+    )
+    net, steps = make_net(dtype="float32"), iter([1.0] * (step - 1) + [math.nan])
+    net.train_step = lambda images, labels: next(steps)
+    with pytest.raises(TrainingError) as caught:
+        fit(net, data)
+    assert str(caught.value) == (
+        f"the loss became nan at step {step} of epoch 1; "
+        "image of training sample 83 has values that are not finite"
+    )
+
+
+def test_a_target_that_is_not_finite_is_named(make_net, striped):
+    net = make_net()
+    net.targets = {"target": dict(net.targets["target"], shape=(3,), classes=None)}
+    net.train_step = lambda images, targets: math.nan
+    targets = np.zeros((100, 3), np.float32)
+    targets[41, 2] = math.inf
+    data = dataclasses.replace(
+        striped, train_labels=targets, test_images=striped.test_images[:0], test_labels=targets[:0]
+    )
+    with pytest.raises(TrainingError, match="; target of training sample 41 has values that"):
+        fit(net, data)
+
+
 def test_an_interrupt_passes_and_the_model_stays_usable(net, striped):
     recorder = Recorder()
     step = recorder.step
