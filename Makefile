@@ -1,16 +1,12 @@
 # `make check` runs what CI runs, in the Python environment that is active.
 # Set-up: pip install -e '.[test,dev]'
 
-.PHONY: check test networks lint types imports format build clean
+.PHONY: check test lint types imports format build clean
 
 check: lint types imports test
 
 test:
 	pytest
-
-# The deepest networks of specs/ against PyTorch with all their layers: some minutes more than CI.
-networks:
-	pytest --whole-networks tests/specs
 
 lint:
 	ruff check .

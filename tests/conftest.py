@@ -25,11 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--ill-formed", type=int, default=2000, help="how many random wrong specs are tried"
     )
-    parser.addoption(
-        "--whole-networks",
-        action="store_true",
-        help="compile the deepest networks of specs/ with all their layers, too",
-    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,7 @@
 """Whole networks, compiled, against PyTorch with the same weights, where that is installed.
 
 Outputs of inference within 1e-4, gradients of a training step within 1e-3 and running statistics
-after it within 1e-4, each relative to a tensor's largest entry. `--whole-networks` adds the deepest
-ones with all their layers.
+after it within 1e-4, each relative to a tensor's largest entry.
 """
 
 from __future__ import annotations
@@ -20,17 +19,15 @@ LIBRARY_BYTES = 3e6
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "network" not in metafunc.fixturenames:
         return
-    whole = metafunc.config.getoption("--whole-networks")
     chosen = [
         pytest.param(network, id=str(network), marks=pytest.mark.xdist_group(f"specs-{network}"))
         for network in NETWORKS
-        if whole or not network.long
     ]
     metafunc.parametrize("network", chosen)
 
 
 def test_every_spec_is_compared() -> None:
-    assert {network.name for network in NETWORKS if not network.long} == set(ALL)
+    assert {network.name for network in NETWORKS} == set(ALL)
 
 
 def test_agreement_with_pytorch(network: Network) -> None:
