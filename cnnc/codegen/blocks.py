@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnnc.codegen.text import plus
 from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
 
 WIDTH = 100
@@ -67,11 +68,6 @@ class Batch:
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
 
-    @property
-    def finishes(self) -> bool:
-        """Whether anything runs between its segments."""
-        return any(block.finish for block in self.blocks)
-
 
 def batches(program: Program) -> list[Batch]:
     """Every schedule of a program."""
@@ -130,9 +126,8 @@ def _call(kernel: Kernel, call: Call) -> str:
     arguments = [_argument(kernel, operand) for operand in call.operands]
     if kernel.returns_gradient:
         arguments.append("accumulate")
-    silent = ("number", "blocks", "samples", "update")
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if o.pointer != "scratch" and o.space not in silent
+        o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
@@ -142,15 +137,10 @@ def _call(kernel: Kernel, call: Call) -> str:
 def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.space == "number":
         return str(operand.offset)
-    if operand.space in ("blocks", "samples", "update"):
+    if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)
     return f"<const int*>({place})" if operand.pointer in kernel.form.labels() else place
-
-
-def plus(pointer: str, offset: int) -> str:
-    """A pointer some elements further."""
-    return f"{pointer} + {offset}" if offset else pointer
 
 
 def comment(line: str) -> str:

@@ -7,14 +7,15 @@ from math import prod
 from typing import Any
 
 from cnnc.ir.program import Judge, Load, Program
+from cnnc.ops.op import LabelWeights
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeText:
-    """A loss as the Model class places it; `weights` and `ignore` are None where it has none."""
+    """A loss as the Model class places it; `counted` is what its labels count, if they differ."""
 
     judge: Judge
-    shape: tuple[int, ...]
+    counted: LabelWeights | None
 
     @property
     def labels(self) -> bool:
@@ -22,21 +23,14 @@ class JudgeText:
         return self.judge.classes is not None
 
     @property
-    def weighted(self) -> bool:
-        """Whether what a sample counts depends on its labels."""
-        return self.judge.loss.label_weights() is not None
-
-    @property
     def weights(self) -> tuple[float, ...] | None:
-        """What each class counts."""
-        counted = self.judge.loss.label_weights()
-        return counted.weights if counted else None
+        """What each class counts; None for 1 each."""
+        return self.counted.weights if self.counted else None
 
     @property
     def ignore(self) -> int | None:
         """The label that counts nothing."""
-        counted = self.judge.loss.label_weights()
-        return counted.ignore if counted else None
+        return self.counted.ignore if self.counted else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.judge, name)
@@ -51,7 +45,7 @@ def interface(program: Program) -> dict[str, Any]:
         "input_names": names,
         "target_names": targets,
         "arguments": ", ".join([*names, *targets]),
-        "judges": [JudgeText(judge, _shape(program, judge)) for judge in program.judges],
+        "judges": [JudgeText(judge, judge.loss.label_weights()) for judge in program.judges],
         "loss_words": _loss_words(program),
         "draws": _draws(program),
         "keeps": program.train is not None and bool(program.train.kept_size or program.parts),
@@ -62,7 +56,7 @@ def interface(program: Program) -> dict[str, Any]:
         "output_shapes": {result.name: result.shape for result in program.results},
         "classes": program.judges[0].classes if _classifies(program) else None,
         **_prediction(program),
-        "targets": {judge.target: _target(program, judge) for judge in program.judges},
+        "targets": {judge.target: _target(judge) for judge in program.judges},
         "training": _settings(program),
         "num_parameters": sum(prod(slot.shape) for slot in program.slots if slot.trained),
         "loads": loads(program),
@@ -100,22 +94,17 @@ def _prediction(program: Program) -> dict[str, str]:
     }
 
 
-def _target(program: Program, judge: Judge) -> dict[str, Any]:
+def _target(judge: Judge) -> dict[str, Any]:
     """What a target is, and how the loss that reads it judges which output."""
     loss = judge.loss
     return {
         "output": judge.output,
-        "shape": _shape(program, judge),
+        "shape": judge.shape,
         "classes": judge.classes,
         "loss": loss.NAME,
         "weight": judge.weight,
         **{field.name: getattr(loss, field.name) for field in loss.FIELDS},
     }
-
-
-def _shape(program: Program, judge: Judge) -> tuple[int, ...]:
-    """The target's shape, without the batch axis."""
-    return next(load.shape for load in loads(program) if load.name == judge.target)
 
 
 def loads(program: Program) -> tuple[Load, ...]:

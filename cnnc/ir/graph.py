@@ -105,6 +105,8 @@ class Graph:
     outputs: tuple[Output, ...]
     training: Training | None = None
     losses: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    """For each loss the input that holds what a sample counts in its mean."""
     gradients: tuple[tuple[str, str], ...] = ()
     digest: str = ""
     """A hash of what the resolved network computes; see `graph_digest`."""

@@ -87,6 +87,11 @@ class Operand:
     name: str
     offset: int
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
+        return self.space in ("number", "blocks", "samples", "update")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -192,6 +197,8 @@ class Judge:
 
     output: str
     target: str
+    shape: Shape
+    """The target's, without the batch axis."""
     share: str
     loss: LossOp
     weight: float

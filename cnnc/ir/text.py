@@ -116,9 +116,6 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
     return lines
 
 
-_NUMBERS = ("number", "blocks", "samples", "update")
-
-
 def _call(call: Call) -> str:
-    reads = ", ".join(o.name for o in call.operands[:-1] if o.space not in _NUMBERS)
+    reads = ", ".join(o.name for o in call.operands[:-1] if not o.is_number)
     return f"{call.computes} = {call.kernel}({reads})"

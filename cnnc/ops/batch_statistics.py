@@ -19,15 +19,19 @@ from cnnc.ops.channel_forms import (
 )
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Op, Operands, Shape, Trait, as_float
+from cnnc.ops.op import (
+    Array,
+    Op,
+    Operands,
+    Shape,
+    Trait,
+    as_float,
+    channel_sums,
+    per_channel,
+)
 
 _BATCH = frozenset({Trait.BATCH})
 _ELEMENTWISE = frozenset({Trait.ELEMENTWISE, Trait.PLACED})
-
-
-def per_channel(values: Array, rank: int) -> Array:
-    """(channels) to be met by (n, channels, *space) of so many axes."""
-    return values.reshape(1, -1, *(1 for _ in range(rank - 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +170,8 @@ class BatchSums(Op):
     def forward(self, operands: Operands) -> Array:
         g, x = operands["output_grad"], operands["input"]
         centred = x - per_channel(operands["statistics"][0], x.ndim)
-        axes = (0, *range(2, x.ndim))
         count = np.full(x.shape[1], x.size // x.shape[1], g.dtype)
-        return np.stack([g.sum(axis=axes), (g * centred).sum(axis=axes), count])
+        return np.stack([channel_sums(g), channel_sums(g * centred), count])
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return parts("sums", ("output_grad", "input", "statistics"), layouts)

@@ -14,10 +14,10 @@ from cnnc.ops.batch_statistics import (
     ChannelAffine,
     RunningAffine,
     affine_form,
-    per_channel,
 )
 from cnnc.ops.counted import refuse_count
 from cnnc.ops.initializers import Constant, Zeros
+from cnnc.ops.norm_kernels import weights
 from cnnc.ops.op import (
     Array,
     Example,
@@ -30,6 +30,7 @@ from cnnc.ops.op import (
     Shape,
     TrainingStep,
     as_float,
+    per_channel,
     single,
 )
 
@@ -69,16 +70,11 @@ class BatchNorm(Op):
 
     def parameters(self, inputs: tuple[Shape, ...]) -> tuple[ParameterSpec, ...]:
         shape = (self.channels,)
-        fans = (1, 1)
-        trained = (
-            ParameterSpec("weight", shape, Constant(1.0), *fans),
-            ParameterSpec("bias", shape, Zeros(), *fans),
-        )
         running = (
-            ParameterSpec("running_mean", shape, Zeros(), *fans, trained=False),
-            ParameterSpec("running_var", shape, Constant(1.0), *fans, trained=False),
+            ParameterSpec("running_mean", shape, Zeros(), 1, 1, trained=False),
+            ParameterSpec("running_var", shape, Constant(1.0), 1, 1, trained=False),
         )
-        return (*trained, *running) if self.affine else running
+        return (*weights(shape), *running) if self.affine else running
 
     def inference_steps(self) -> tuple[TrainingStep, ...]:
         affine = RunningAffine(self.eps, self.affine, self.channels)

@@ -20,6 +20,7 @@ from cnnc.ops.op import (
     Operands,
     OpError,
     Shape,
+    per_channel,
 )
 from cnnc.ops.window import text
 
@@ -87,8 +88,7 @@ class BinaryCrossEntropy(LossOp):
 
     def _factor(self, x: Array) -> Array:
         """pos_weight, to be multiplied with (n, channels, *space)."""
-        factor = np.array(self.pos_weight or (1.0,), x.dtype)
-        return factor.reshape(-1, *(1 for _ in x.shape[2:]))
+        return per_channel(np.array(self.pos_weight or (1.0,), x.dtype), x.ndim)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         table = self.pos_weight if len(self.pos_weight) > 1 else ()

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cnnc.ops import conv_kernels, conv_reference
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
@@ -23,6 +21,8 @@ from cnnc.ops.op import (
     ParameterSpec,
     Shape,
     as_float,
+    channel_sums,
+    per_channel,
     single,
 )
 from cnnc.ops.sight import Sight, through_window
@@ -105,11 +105,11 @@ class Conv(Op):
         x, weight = as_float(operands["input"]), operands["weight"]
         outputs = self.output_shape((x.shape[1:],))[1:]
         y = conv_reference.correlate(x, weight, self.geometry, outputs)
-        return y + operands["bias"].reshape(-1, *(1 for _ in outputs)) if self.bias else y
+        return y + per_channel(operands["bias"], y.ndim) if self.bias else y
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         if wrt == "bias":
-            return np.asarray(grad.sum(axis=(0, *range(2, grad.ndim))))
+            return channel_sums(grad)
         if wrt == "weight":
             x = as_float(operands["input"])
             return conv_reference.correlate_weight(x, grad, self.geometry, shape)

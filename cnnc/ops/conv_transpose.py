@@ -8,8 +8,6 @@ from fractions import Fraction
 from math import prod
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cnnc.ops import conv_kernels, conv_reference
 from cnnc.ops.conv import check_groups
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
@@ -25,6 +23,8 @@ from cnnc.ops.op import (
     ParameterSpec,
     Shape,
     as_float,
+    channel_sums,
+    per_channel,
     single,
 )
 from cnnc.ops.sight import Sight
@@ -122,11 +122,11 @@ class ConvTranspose(Op):
         x = as_float(operands["input"])
         shape = self.output_shape((x.shape[1:],))
         y = conv_reference.spread(x, operands["weight"], self.geometry, shape)
-        return y + operands["bias"].reshape(-1, *(1 for _ in shape[1:])) if self.bias else y
+        return y + per_channel(operands["bias"], y.ndim) if self.bias else y
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         if wrt == "bias":
-            return np.asarray(grad.sum(axis=(0, *range(2, grad.ndim))))
+            return channel_sums(grad)
         if wrt == "weight":
             x = as_float(operands["input"])
             return conv_reference.correlate_weight(grad, x, self.geometry, shape)

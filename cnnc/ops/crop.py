@@ -20,8 +20,7 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
-from cnnc.ops.window import Pads, pad_array, spatial, text, unpad_array
-from cnnc.ops.zero_pad import explicit
+from cnnc.ops.window import Pads, explicit, pad_array, spatial, text, unpad_array
 
 
 @dataclass(frozen=True, slots=True)

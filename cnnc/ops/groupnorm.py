@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cnnc.ops.counted import refuse_count
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
@@ -22,6 +20,8 @@ from cnnc.ops.op import (
     ParameterSpec,
     Shape,
     as_float,
+    channel_sums,
+    per_channel,
     single,
 )
 from cnnc.ops.sight import EVERYTHING, Sight
@@ -79,18 +79,18 @@ class GroupNorm(Op):
         y = standardize(x, self.groups, self.eps)[0].reshape(x.shape)
         if not self.affine:
             return y
-        return y * _channels(operands["weight"], x) + _channels(operands["bias"], x)
+        weight, bias = (per_channel(operands[name], x.ndim) for name in ("weight", "bias"))
+        return y * weight + bias
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
-        summed = (0, *range(2, grad.ndim))
         if wrt == "bias":
-            return np.asarray(grad.sum(axis=summed))
+            return channel_sums(grad)
         x = as_float(operands["input"])
         if wrt == "weight":
             y = standardize(x, self.groups, self.eps)[0].reshape(x.shape)
-            return np.asarray((grad * y).sum(axis=summed))
+            return channel_sums(grad * y)
         if self.affine:
-            grad = grad * _channels(operands["weight"], x)
+            grad = grad * per_channel(operands["weight"], x.ndim)
         return standardize_gradient(x, grad, self.groups, self.eps)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
@@ -107,8 +107,3 @@ class GroupNorm(Op):
             Example(cls(3, affine=False), ((3, 2, 3, 2),)),
             Example(cls(2), ((12,),)),
         )
-
-
-def _channels(values: Array, x: Array) -> Array:
-    """One value a channel, to meet x."""
-    return values.reshape(1, -1, *(1 for _ in x.shape[2:]))

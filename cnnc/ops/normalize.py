@@ -21,6 +21,7 @@ from cnnc.ops.op import (
     Shape,
     Trait,
     as_float,
+    per_channel,
     single,
 )
 
@@ -97,4 +98,4 @@ def _constants(arguments: Mapping[str, Any], name: str, channels: int) -> tuple[
 
 
 def _by_channel(values: tuple[float, ...], x: Array) -> Array:
-    return np.array(values, x.dtype).reshape(1, -1, *(1,) * (x.ndim - 2))
+    return per_channel(np.array(values, x.dtype), x.ndim)

@@ -339,6 +339,16 @@ def as_float(array: Array) -> Array:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
+def per_channel(values: Array, rank: int) -> Array:
+    """(channels) as (channels, 1, ...), to meet arrays (n, channels, *space) of so many axes."""
+    return values.reshape(-1, *(1,) * (rank - 2))
+
+
+def channel_sums(x: Array) -> Array:
+    """(n, channels, *space) -> (channels): summed over samples and space."""
+    return np.asarray(x.sum(axis=(0, *range(2, x.ndim))))
+
+
 __all__ = [
     "RANDOM",
     "REQUIRED",
@@ -358,5 +368,7 @@ __all__ = [
     "TrainingStep",
     "Trait",
     "as_float",
+    "channel_sums",
+    "per_channel",
     "single",
 ]

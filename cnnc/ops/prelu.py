@@ -25,6 +25,7 @@ from cnnc.ops.op import (
     Shape,
     Trait,
     as_float,
+    per_channel,
     single,
 )
 
@@ -61,12 +62,12 @@ class Prelu(Op):
 
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
-        return np.where(x > 0, x, x * _by_channel(operands["weight"], x))
+        return np.where(x > 0, x, x * per_channel(operands["weight"], x.ndim))
 
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         x = operands["input"]
         if wrt == "input":
-            return np.where(x > 0, grad, grad * _by_channel(operands["weight"], x))
+            return np.where(x > 0, grad, grad * per_channel(operands["weight"], x.ndim))
         parts = np.where(x > 0, 0, grad * x)
         others = tuple(axis for axis in range(x.ndim) if self.shared or axis != 1)
         return np.asarray(parts.sum(axis=others)).reshape(shape)
@@ -82,7 +83,3 @@ class Prelu(Op):
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         return activation_examples(cls(0.25, False)) + activation_examples(cls(0.25, True))
-
-
-def _by_channel(weight: Array, x: Array) -> Array:
-    return weight.reshape(1, -1, *(1,) * (x.ndim - 2))

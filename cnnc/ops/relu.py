@@ -7,12 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from cnnc.ops.elementwise import elementwise
+from cnnc.ops.activation import activation
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Gradient,
     Op,
     Operands,
     Shape,
@@ -38,9 +37,7 @@ class Relu(Op):
         return np.where(operands["output"] <= 0, 0, grad)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        if wrt is None:
-            return elementwise(self, ("input",), layouts)
-        return elementwise(Gradient(self, wrt), ("output_grad", "output"), layouts)
+        return activation(self, wrt, layouts)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

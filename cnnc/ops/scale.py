@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ops.elementwise import elementwise
+from cnnc.ops.activation import activation, finite
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
     Field,
-    Gradient,
     Kind,
     Op,
     Operands,
-    OpError,
     Shape,
     Trait,
     as_float,
@@ -38,10 +35,7 @@ class Scale(Op):
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Scale:
-        factor = float(arguments["factor"])
-        if not isfinite(factor) or abs(factor) > _LARGEST:
-            raise OpError("bad-value", "scale needs a finite float32 number", argument="factor")
-        return cls(factor)
+        return cls(finite(cls.NAME, arguments, "factor"))
 
     def forward(self, operands: Operands) -> Array:
         x = as_float(operands["input"])
@@ -51,13 +45,8 @@ class Scale(Op):
         return np.asarray(grad * grad.dtype.type(self.factor))
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        if wrt is None:
-            return elementwise(self, ("input",), layouts)
-        return elementwise(Gradient(self, wrt), ("output_grad",), layouts)
+        return activation(self, wrt, layouts)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         return (Example(cls(1 / 255), ((3, 4, 5),)), Example(cls(-2.0), ((7,),)))
-
-
-_LARGEST = 3.4028234663852886e38

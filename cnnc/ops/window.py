@@ -93,6 +93,20 @@ def padding(value: Any, space: Shape, kernel: Shape, stride: Shape) -> Pads:
     return pads
 
 
+def explicit(layer: str, pad: object, shape: Shape) -> Pads:
+    """A padding of so many elements; OpError for `same` and `valid`, which need a window."""
+    space = spatial(shape, layer)
+    if isinstance(pad, str):
+        raise OpError(
+            "bad-value",
+            f"{layer} has no window, so that pad={pad} means nothing",
+            help="write how many elements, such as pad=1 or pad=(0, 1)",
+            argument="pad",
+        )
+    ones = tuple(1 for _ in space)
+    return padding(pad, space, ones, ones)
+
+
 def _pair(entry: Any) -> tuple[int, int]:
     return (entry, entry) if isinstance(entry, int) else (int(entry[0]), int(entry[1]))
 

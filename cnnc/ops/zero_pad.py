@@ -15,12 +15,11 @@ from cnnc.ops.op import (
     Kind,
     Op,
     Operands,
-    OpError,
     Shape,
     as_float,
     single,
 )
-from cnnc.ops.window import Pads, pad_array, padding, spatial, unpad_array
+from cnnc.ops.window import Pads, explicit, pad_array, spatial, unpad_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +65,3 @@ class ZeroPad(Op):
             Example(cls(((2, 1),)), ((17, 5),)),
             Example(cls(((1, 0), (0, 0), (0, 2))), ((2, 2, 3, 3),)),
         )
-
-
-def explicit(layer: str, pad: object, shape: Shape) -> Pads:
-    """A padding of so many elements; OpError for `same` and `valid`, which need a window."""
-    space = spatial(shape, layer)
-    if isinstance(pad, str):
-        raise OpError(
-            "bad-value",
-            f"{layer} has no window, so that pad={pad} means nothing",
-            help="write how many elements, such as pad=1 or pad=(0, 1)",
-            argument="pad",
-        )
-    ones = tuple(1 for _ in space)
-    return padding(pad, space, ones, ones)

@@ -54,9 +54,8 @@ class Caller:
 
     def loss(self, name: str) -> tuple[Operand, str]:
         """Where a loss lies, and the tensor that holds each sample's share in the mean."""
-        nodes = self.room.graph.nodes
-        place = next(i for i, node in enumerate(nodes) if node.name == name)
-        return self.operand("loss", name), nodes[place - 1].name
+        graph = self.room.graph
+        return self.operand("loss", name), graph.shares[graph.losses.index(name)]
 
     def load(self, node: Node) -> Load:
         """How an array of the caller's comes in."""

@@ -45,6 +45,7 @@ class _Builder:
     nodes: list[Node] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     losses: list[Node] = field(default_factory=list)
+    shares: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.nodes = list(self.graph.nodes)
@@ -53,7 +54,7 @@ class _Builder:
     def result(self) -> Graph:
         """What it has become."""
         names = tuple(node.name for node in self.losses)
-        return replace(self.graph, nodes=tuple(self.nodes), losses=names)
+        return replace(self.graph, nodes=tuple(self.nodes), losses=names, shares=tuple(self.shares))
 
     def add_losses(self) -> None:
         """Each loss with its target and the share that a sample has in the mean."""
@@ -68,7 +69,7 @@ class _Builder:
         tensor = next(o.tensor for o in self.graph.outputs if o.name == judge.output)
         output = self.graph.node(tensor)
         target = self.add(f"{prefix}target", judge.loss.target(output.shape), (), (), ())
-        self.add(f"{prefix}loss_grad", Input((), "weight"), (), (), ())
+        self.shares.append(self.add(f"{prefix}loss_grad", Input((), "weight"), (), (), ()).name)
         return self.add(f"{prefix}loss", judge.loss, (output.name, target.name), (), ())
 
     def add(
@@ -106,8 +107,8 @@ class _Walk(_Builder):
     def run(self) -> Graph:
         """The training step."""
         self.add_losses()
-        for loss in self.losses:
-            self.seed(loss)
+        for loss, share in zip(self.losses, self.shares, strict=True):
+            self.seed(loss, share)
         self.walk()
         pairs = tuple(
             (p.name, self.gradients[p.name])
@@ -116,11 +117,10 @@ class _Walk(_Builder):
         )
         return replace(self.result(), gradients=pairs, outputs=(), training=None)
 
-    def seed(self, loss: Node) -> None:
+    def seed(self, loss: Node, share: str) -> None:
         """The gradient of a loss by the output that it judges."""
         if isinstance(loss.op, (Input, Gradient)):
             raise TypeError(f"{loss.name} is no loss")
-        share = self.nodes[self.nodes.index(loss) - 1].name
         bound = operand_names(loss)
         reads = tuple(bound[name] for name in loss.op.gradient_reads("input"))
         output = self.graph.node(loss.inputs[0])

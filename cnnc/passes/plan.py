@@ -18,7 +18,7 @@ from cnnc.passes.calls import Caller
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, floats_of, make_room, on_line
 from cnnc.passes.segments import BEFORE
-from cnnc.passes.workspace import Pins, Step, Workspace, lay_out
+from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
 
 _GRADIENT_MEMORY = 256 * 1024 * 1024
 """Bytes that all partial gradients together may take, before there are fewer of them."""
@@ -39,11 +39,12 @@ def plan(graph: Graph, target: Target) -> Program:
     if step:
         wanted.append(("loss", main, set(graph.losses)))
         wanted.append(("train", step, planner.results_of_step(step)))
+    orders = [(name, planner.order(room, tensors)) for name, room, tensors in wanted]
     # A halo keeps its place in all schedules: once all are known, no schedule puts anything else
     # where another has its zeros.
-    for _, room, tensors in wanted:
-        planner.memory(room, planner.steps(room, tensors))
-    schedules = [planner.schedule(*each) for each in wanted]
+    for _, order in orders:
+        order.lives.pin(planner.pins)
+    schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
@@ -82,16 +83,24 @@ def _judges(graph: Graph) -> tuple[Judge, ...]:
     if graph.training is None:
         return ()
     found = []
-    for judge, name in zip(graph.training.losses, graph.losses, strict=True):
-        node = graph.node(name)
-        place = graph.nodes.index(node)
-        share, target = graph.nodes[place - 1], graph.nodes[place - 2]
-        output = graph.node(node.inputs[0]).shape
-        classes = judge.loss.classes(output)
+    each = zip(graph.training.losses, graph.losses, graph.shares, strict=True)
+    for judge, name, share in each:
+        output, target = (graph.node(read) for read in graph.node(name).inputs)
+        classes = judge.loss.classes(output.shape)
         found.append(
-            Judge(judge.output, target.name, share.name, judge.loss, judge.weight, classes)
+            Judge(judge.output, target.name, target.shape, share, judge.loss, judge.weight, classes)
         )
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a schedule computes, in order; `steps` are the nodes that run for each block."""
+
+    room: Room
+    nodes: tuple[Node, ...]
+    steps: tuple[Step, ...]
+    lives: Lives
 
 
 @dataclass(slots=True)
@@ -113,32 +122,30 @@ class _Planner:
         gradients = {name for _, name in room.graph.gradients}
         return statistics | gradients | set(room.graph.losses)
 
-    def steps(self, room: Room, wanted: Collection[str]) -> list[Node]:
-        """The nodes to compute, segment by segment."""
+    def order(self, room: Room, wanted: Collection[str]) -> _Order:
+        """The nodes that the wanted tensors need, segment by segment."""
+        at = room.segments.at
         nodes = [node for node in _needed(room.graph, wanted) if room.places.computes(node)]
-        return sorted(nodes, key=lambda node: room.segments.at[node.name])
-
-    def memory(self, room: Room, nodes: list[Node], *, scratch: bool = False) -> Workspace:
-        """Memory for what the nodes make; kernels' scratch only where it is asked for."""
-        steps = []
-        for node in nodes:
-            if node.name not in room.segments.once:
-                kernel = self.kernels.of(node, room) if scratch else None
-                needs = kernel.form.scratch() if kernel else 0
-                steps.append(Step(node, room.segments.at[node.name], needs))
+        nodes.sort(key=lambda node: at[node.name])
+        steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in room.segments.once)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        return lay_out(steps, room.places, room.segments.batch, ends, self.pins)
+        lives = find_lives(steps, room.places, room.segments.batch, ends)
+        return _Order(room, tuple(nodes), steps, lives)
 
-    def schedule(self, name: str, room: Room, wanted: Collection[str]) -> Schedule:
-        """The calls that the wanted tensors need, with memory for what they make."""
-        nodes = self.steps(room, wanted)
-        memory = self.memory(room, nodes, scratch=True)
-        caller = Caller(self.kernels, self.slots, self.parts, room, memory)
-        last = max((room.segments.at[node.name] for node in nodes), default=0)
+    def schedule(self, name: str, order: _Order) -> Schedule:
+        """The calls of ordered nodes, with memory for what they make."""
+        scratch = {}
+        for index, step in enumerate(order.steps):
+            kernel = self.kernels.of(step.node, order.room)
+            if kernel is not None and (size := kernel.form.scratch()):
+                scratch[step.node.name] = (index, size)
+        memory = lay_out(order.lives, scratch, self.pins)
+        caller = Caller(self.kernels, self.slots, self.parts, order.room, memory)
+        last = max((order.room.segments.at[node.name] for node in order.nodes), default=0)
         return Schedule(
             name,
-            caller.calls_at(BEFORE, nodes),
-            tuple(caller.segment(number, nodes) for number in range(last + 1)),
+            caller.calls_at(BEFORE, order.nodes),
+            tuple(caller.segment(number, order.nodes) for number in range(last + 1)),
             memory.buffers,
             memory.size,
             memory.unplanned,

@@ -6,7 +6,7 @@ block keeps. Within either, tensors that are not needed at once share memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnnc.ir.graph import Node
@@ -18,11 +18,10 @@ from cnnc.passes.places import Places
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node that runs in a segment, for every block, and the scratch that its kernel needs."""
+    """A node that runs in a segment, for every block."""
 
     node: Node
     segment: int
-    scratch: int
 
 
 @dataclass(slots=True)
@@ -53,48 +52,55 @@ class Workspace:
     unplanned: int
 
 
-def lay_out(
-    steps: Sequence[Step],
-    places: Places,
-    batch: Collection[str],
-    ends: Collection[str],
-    pins: Pins,
-) -> Workspace:
-    """Give every tensor of the steps memory; `ends` are read when their segment is over."""
-    uses = _uses(steps, places, batch, ends)
-    kept = [
-        Lifetime(root, places.layouts[root], steps[first].segment, steps[last].segment)
-        for root, (first, last) in uses.items()
-        if steps[first].segment != steps[last].segment
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """The memory that steps need: `local` within a segment, by step; `kept` beyond, by segment."""
+
+    local: tuple[Lifetime, ...]
+    kept: tuple[Lifetime, ...]
+
+    def pin(self, pins: Pins) -> dict[str, int]:
+        """The places of the local tensors with a halo."""
+        return {x.tensor: pins.at(x.tensor, x.layout) for x in self.local if not x.layout.dense}
+
+
+def find_lives(
+    steps: Sequence[Step], places: Places, batch: Collection[str], ends: Collection[str]
+) -> Lives:
+    """When each piece of memory must hold; `ends` are read when their segment is over."""
+    local, kept = [], []
+    for root, (first, last) in _uses(steps, places, batch, ends).items():
+        start, stop = steps[first].segment, steps[last].segment
+        if start == stop:
+            local.append(Lifetime(root, places.layouts[root], first, last))
+        else:
+            kept.append(Lifetime(root, places.layouts[root], start, stop))
+    return Lives(tuple(local), tuple(kept))
+
+
+def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) -> Workspace:
+    """Give every tensor memory; `scratch` has the step and the elements by the node's name."""
+    extra = [
+        Lifetime(f"scratch {name}", Layout(size), index, index)
+        for name, (index, size) in scratch.items()
     ]
-    moved = {life.tensor for life in kept}
-    local = [
-        Lifetime(root, places.layouts[root], first, last)
-        for root, (first, last) in uses.items()
-        if root not in moved
-    ]
-    scratch = [
-        Lifetime(f"scratch {step.node.name}", Layout(step.scratch), i, i)
-        for i, step in enumerate(steps)
-        if step.scratch
-    ]
-    pinned = {x.tensor: pins.at(x.tensor, x.layout) for x in local if not x.layout.dense}
-    loose = [*(life for life in local if life.layout.dense), *scratch]
+    loose = [*(life for life in lives.local if life.layout.dense), *extra]
+    pinned = lives.pin(pins)
     offsets, size = place(loose, pins.top)
     offsets |= pinned
-    kept_offsets, kept_size = _keep(kept)
+    kept_offsets, kept_size = _keep(lives.kept)
     return Workspace(
         offsets,
         kept_offsets,
-        tuple(_buffer(life, offsets) for life in [*local, *scratch]),
-        tuple(_buffer(life, kept_offsets) for life in kept),
+        tuple(_buffer(life, offsets) for life in [*lives.local, *extra]),
+        tuple(_buffer(life, kept_offsets) for life in lives.kept),
         size,
         kept_size,
         pins.top + sum(life.layout.size for life in loose),
     )
 
 
-def _keep(kept: list[Lifetime]) -> tuple[dict[str, int], int]:
+def _keep(kept: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Memory that a block keeps: halos apart, since they are zeroed once."""
     pins = Pins()
     pinned = {x.tensor: pins.at(x.tensor, x.layout) for x in kept if not x.layout.dense}
