@@ -189,6 +189,19 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Single:
+    """Inference of one sample, whose channels lie in lanes; see cnnc.ops.single.
+
+    `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
+    is up to how many samples beyond whole blocks go through it, one by one.
+    """
+
+    schedule: Schedule
+    results: tuple[Result, ...]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """A loss of the training: what the caller passes for it, and the load of a sample's share.
 
@@ -229,9 +242,16 @@ class Program:
     shared: int = 0
     parts: int = 0
     judges: tuple[Judge, ...] = ()
+    single: Single | None = None
+    blocks_only: str = ""
+    """Why there is no `single`, where there is none."""
 
     def schedules(self) -> tuple[Schedule, ...]:
         """Those that the program has."""
+        return tuple(s for s in (*self.by_blocks(), self.single and self.single.schedule) if s)
+
+    def by_blocks(self) -> tuple[Schedule, ...]:
+        """Those that go through blocks of samples."""
         return tuple(s for s in (self.infer, self.loss, self.train) if s is not None)
 
     def kernel(self, name: str) -> Kernel:
@@ -244,4 +264,4 @@ class Program:
     @property
     def workspace(self) -> int:
         """Elements of a block that every thread's workspace holds."""
-        return max(schedule.size for schedule in self.schedules())
+        return max(schedule.size for schedule in self.by_blocks())
