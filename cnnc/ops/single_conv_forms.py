@@ -318,5 +318,3 @@ def _chunk(op: SingleConv, groups: int, machine: Machine) -> Loop:
     fitting = max(1, int(machine.level1 * 0.9) // each)
     step = whole if op.plain is not None or fitting >= whole else split(whole, fitting)[0][2]
     return Loop("group0", 0, whole, step)
-
-

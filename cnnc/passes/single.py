@@ -98,6 +98,8 @@ class _Lowering:
         """The caller's array, in its own order."""
         if not isinstance(node.op, Input):
             raise TypeError(f"{node.name} is no input")
+        if not node.shape:
+            raise NotSingleError(f"{node.name} is one number a sample")
         pads = self.scalar_pads(node)
         row = tuple(n + b + a for n, (b, a) in zip(node.shape[1:], pads or (), strict=False))
         floats = node.shape[0] * prod(row or node.shape[1:])
