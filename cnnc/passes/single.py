@@ -134,14 +134,21 @@ class _Lowering:
         (source,) = node.inputs
         before = self.graph.node(source).shape
         if before == node.shape:
-            for known in (self.rows, self.lanes_of, self.halos):
-                if source in known:
-                    known[node.name] = known[source]  # type: ignore[index]
+            self.same(node.name, source)
             return
         row = self.in_row(source)
         self.rows[node.name] = row
         if len(node.shape) == 1:
             self.lanes_of[node.name] = row
+
+    def same(self, name: str, source: str) -> None:
+        """Another name of a tensor."""
+        if source in self.rows:
+            self.rows[name] = self.rows[source]
+        if source in self.lanes_of:
+            self.lanes_of[name] = self.lanes_of[source]
+        if source in self.halos:
+            self.halos[name] = self.halos[source]
 
     def op(self, node: Node, op: Op) -> None:
         """Any other op, with what is applied to its result."""
