@@ -15,6 +15,7 @@ from cnnc.ir.program import Judge, Program, Result, Schedule, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.passes.calls import Caller
+from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, floats_of, make_room, on_line
 from cnnc.passes.segments import BEFORE
@@ -151,6 +152,7 @@ class _Planner:
             memory.unplanned,
             memory.kept,
             memory.kept_size,
+            block_cost(order.nodes, order.room, self.kernels.target),
         )
 
     def results(self, room: Room, infer: Schedule | None) -> tuple[Result, ...]:
