@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import textwrap
@@ -46,7 +45,8 @@ def _script(*modules: Compiled, text: str, prelude: str = PRELUDE, **environment
     inherited = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     found = subprocess.run(
         [sys.executable, "-c", prelude + textwrap.dedent(text)],
-        env={**inherited, "PYTHONPATH": path, **environment},
+        # NumPy's own threads are not to be counted.
+        env={**inherited, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
         timeout=120,
