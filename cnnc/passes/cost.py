@@ -25,8 +25,11 @@ def block_cost(nodes: Sequence[Node], room: Room, target: Target) -> int:
     once = room.segments.once
     mine = [node for node in nodes if node.name not in once]
     products = sum(_multiply_adds(node, room.graph) for node in mine) / _MULTIPLY_ADDS
-    moved = sum(_elements(node, room.graph) for node in mine) * target.lanes * 4 / _BYTES
-    return ceil(products + moved)
+    # A parameter's gradient has no lanes.
+    sums = room.places.gradient_of
+    wide = sum(_elements(node, room.graph) for node in mine if node.name not in sums)
+    narrow = sum(prod(node.shape) for node in mine if node.name in sums)
+    return ceil(products + (wide * target.lanes + narrow) * 4 / _BYTES)
 
 
 def _multiply_adds(node: Node, graph: Graph) -> int:
