@@ -69,11 +69,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A schedule: what is prepared once, then its blocks."""
+    """A schedule: what is prepared once, then its blocks; `cost` is what one takes, as there."""
 
     name: str
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
+    cost: int
 
 
 def batches(program: Program) -> list[Batch]:
@@ -99,7 +100,7 @@ def _batch(program: Program, schedule: Schedule) -> Batch:
         _block(program, schedule.name, f"{number}" if several else "", segment, takes)
         for number, segment in enumerate(schedule.segments)
     )
-    return Batch(schedule.name, _once(program, schedule.prepare), blocks)
+    return Batch(schedule.name, _once(program, schedule.prepare), blocks, schedule.cost)
 
 
 def _block(

@@ -142,7 +142,7 @@ class Schedule:
 
     `size` is the workspace it needs, in elements of a block, `unplanned` what its tensors would
     take without sharing memory. `kept` holds tensors that a later segment reads; `kept_size` is
-    their memory, a block.
+    their memory, a block. `cost` is a guess at the nanoseconds that a block takes one thread.
     """
 
     name: str
@@ -153,6 +153,7 @@ class Schedule:
     unplanned: int
     kept: tuple[Buffer, ...] = ()
     kept_size: int = 0
+    cost: int = 0
 
     @property
     def loads(self) -> tuple[Load, ...]:

@@ -16,6 +16,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.single import single_store
 from cnnc.passes.calls import Caller
+from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import LINE, Room, floats_of, make_room, on_line
 from cnnc.passes.segments import BEFORE
@@ -184,6 +185,7 @@ class _Planner:
             memory.unplanned,
             memory.kept,
             memory.kept_size,
+            block_cost(order.nodes, order.room, self.kernels.target),
         )
 
     def results(self, room: Room, infer: Schedule | None) -> tuple[Result, ...]:
