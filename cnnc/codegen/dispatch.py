@@ -27,7 +27,7 @@ def part_flags(name: str, target: Target) -> tuple[str, ...]:
 
 
 def keep_apart(text: str) -> str:
-    """Cython's C with what it leaves visible to the linker, and would clash, made its own file's."""
+    """Cython's C, made its own file's what it leaves visible and what would clash in the linker."""
     text = re.sub(r"^extern int __pyx_module_is_main_\w+;\n", "", text, flags=re.MULTILINE)
     visible = r"^(?=int __pyx_module_is_main_\w+ = 0;|struct wrapperbase __pyx_wrapperbase_\w+;)"
     return re.sub(visible, "static ", text, flags=re.MULTILINE)
