@@ -24,7 +24,7 @@ def main(folder: Path, name: str, kind: str) -> None:
     assert model.target == "aarch64"
     np.savez(folder / "parameters.npz", **model(seed=3).parameters)
     for path in sorted(folder.glob("feeds-*.npz")):
-        net, feeds = model(seed=3, threads=2), np.load(path)
+        net, feeds = model(seed=3, threads=1), np.load(path)
         arrays = [feeds[key] for key in feeds.files]
         found = {}
         if kind == "call":

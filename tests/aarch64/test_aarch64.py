@@ -57,14 +57,14 @@ def run(folder: Path, name: str, kind: str) -> None:
     """Have inside.py run the module in `folder` on its feeds."""
     root = Path(SYSROOT).resolve()
     libraries = root / "usr/lib/aarch64-linux-gnu"
-    paths = [libraries / "blas", libraries / "lapack"]
+    environment = {
+        "LD_LIBRARY_PATH": f"{libraries / 'blas'}:{libraries / 'lapack'}",
+        "PYTHONHOME": str(root / "usr"),
+    }
+    given = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
     inside = Path(__file__).with_name("inside.py")
-    subprocess.run(
-        [QEMU, "-L", root, "-E", f"LD_LIBRARY_PATH={':'.join(map(str, paths))}"]
-        + ["-E", f"PYTHONHOME={root / 'usr'}"]
-        + [root / "usr/bin/python3", inside, folder, name, kind],
-        check=True,
-    )
+    python = root / "usr/bin/python3"
+    subprocess.run([QEMU, "-L", root, *given, python, inside, folder, name, kind], check=True)
 
 
 def found(folder: Path, what: str) -> dict[str, Array]:
@@ -110,9 +110,7 @@ def test_parameter_gradient_kernels_equal_their_references(group: str, tmp_path:
             _assert_close(gradients[parameter], wanted[node], parameter)
 
 
-def test_lenet_trains_as_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lenet_trains_as_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compile_lenet("aarch64", tmp_path)
     assert compiled.extension.name.endswith("-aarch64-linux-gnu.so")
     with pytest.raises(CompileError, match="this machine cannot run code for aarch64"):
