@@ -85,7 +85,8 @@ def runnable_targets() -> list[str]:
 def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
     """The examples of a group that are compiled for a target: all for the machine's own.
 
-    The others get every second one, and no two the same: what differs is the number of lanes.
+    The others get every second one, in turns: what differs is the number of lanes, and of the two
+    of four lanes each has those that the other has not.
     """
     place = runnable_targets().index(target)
     return layers_of(group) if place == 0 else layers_of(group)[place % 2 :: 2]
