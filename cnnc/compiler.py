@@ -18,7 +18,7 @@ from typing import Any
 
 from cnnc.codegen.build import build_targets, check_runs_here, load_extension
 from cnnc.codegen.render import Origin, render, render_stub
-from cnnc.codegen.toolchain import host_targets, named_targets
+from cnnc.codegen.toolchain import host_targets, named_targets, native_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.frontend import (
     DEFAULT_LIMITS,
@@ -79,9 +79,15 @@ class Compiled:
         """The source of the most capable target."""
         return self.sources[0]
 
+    @property
+    def target(self) -> Target:
+        """The one that is taken on this machine; the most capable where it runs none."""
+        host = native_target()
+        return next((each for each in self.targets if each.runs_on(host)), self.targets[0])
+
     def load(self) -> ModuleType:
         """Import the extension; CompileError where this machine can run none of its targets."""
-        check_runs_here(self.targets)
+        check_runs_here(*self.targets)
         return load_extension(self.name, self.loadable)
 
 

@@ -50,7 +50,7 @@ def compile_model(
     from cnnc.compiler import compile_spec
 
     if target is not None or os.environ.get("CNNC_TARGET"):
-        check_runs_here(named_targets(target) if target else host_targets())
+        check_runs_here(*(named_targets(target) if target else host_targets()))
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     compiled = compile_spec(

@@ -210,7 +210,7 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-def check_runs_here(targets: Sequence[Target]) -> None:
+def check_runs_here(*targets: Target) -> None:
     """CompileError where this machine lacks the instructions of each of these targets."""
     host = native_target()
     if host.machine == host_machine() and any(target.runs_on(host) for target in targets):

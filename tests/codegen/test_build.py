@@ -482,7 +482,7 @@ def is_dead(pid: int) -> bool:
 def test_native_target_is_one_that_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
     target = host_target()
     assert target.machine == find_compiler().machine
-    build_module.check_runs_here([target])
+    build_module.check_runs_here(target)
     monkeypatch.setenv("CNNC_TARGET", "aarch64")
     assert host_target() is TARGETS["aarch64"]
     monkeypatch.setenv("CNNC_TARGET", "pdp-11")
@@ -495,11 +495,11 @@ def test_native_target_is_one_that_runs_here(monkeypatch: pytest.MonkeyPatch) ->
 def test_weaker_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_module, "native_target", lambda: TARGETS["x86-64-v3"])
     monkeypatch.setattr(build_module, "host_machine", lambda: "x86_64")
-    build_module.check_runs_here([TARGETS["x86-64"]])
-    build_module.check_runs_here([TARGETS["x86-64-v4"], TARGETS["x86-64-v2"]])
+    build_module.check_runs_here(TARGETS["x86-64"])
+    build_module.check_runs_here(TARGETS["x86-64-v4"], TARGETS["x86-64-v2"])
     for name in ("x86-64-v4", "aarch64"):
         with pytest.raises(CompileError) as error:
-            build_module.check_runs_here([TARGETS[name]])
+            build_module.check_runs_here(TARGETS[name])
         assert refused(error).code == "build-target"
 
 

@@ -74,11 +74,11 @@ def test_a_processor_is_taken_for_a_lower_one(monkeypatch: pytest.MonkeyPatch) -
     for target in lower:
         monkeypatch.setenv("CNNC_PROCESSOR", target.name)
         assert native_target() is target
-        check_runs_here([target])
-        check_runs_here([own, target])
+        check_runs_here(target)
+        check_runs_here(own, target)
         if target is not own:
             with pytest.raises(CompileError, match=f"it is a machine for {target.name}"):
-                check_runs_here([own])
+                check_runs_here(own)
     other = next(t.name for t in TARGETS.values() if t.machine != own.machine)
     for wrong, message in ((other, f"this processor is one for {own.name}"), ("x", "is no target")):
         monkeypatch.setenv("CNNC_PROCESSOR", wrong)
@@ -102,4 +102,4 @@ def test_a_compiler_for_another_machine_needs_its_python(
     with pytest.raises(CompileError, match="names no directory of Python's C headers"):
         find_python(find_compiler())
     with pytest.raises(CompileError, match="cannot run code for aarch64: it is one for x86_64"):
-        check_runs_here([TARGETS["aarch64"]])
+        check_runs_here(TARGETS["aarch64"])

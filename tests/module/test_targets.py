@@ -75,7 +75,7 @@ def test_the_best_is_taken(several: Compiled, monkeypatch: pytest.MonkeyPatch) -
         if unset is not None:
             monkeypatch.setenv("CNNC_PROCESSOR", unset)
         assert load(several).Model.target == RUNNABLE[0]
-    assert several.load().Model.target == RUNNABLE[0]
+    assert several.load().Model.target == several.target.name == RUNNABLE[0]
     assert [target.name for target in several.targets] == RUNNABLE
 
 
