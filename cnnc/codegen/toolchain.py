@@ -210,7 +210,10 @@ def native_target() -> Target:
     wanted = os.environ.get("CNNC_PROCESSOR", "").strip()
     if not wanted:
         return found
-    taken = named_targets(wanted, "CNNC_PROCESSOR")[0]
+    if wanted not in TARGETS:
+        known = ", ".join(TARGETS)
+        fail("build-target", f"CNNC_PROCESSOR: {wanted!r} is no target; the targets are {known}")
+    taken = TARGETS[wanted]
     if not taken.runs_on(found):
         fail("build-target", f"CNNC_PROCESSOR={wanted}: this processor is one for {found.name}")
     return taken

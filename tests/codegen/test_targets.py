@@ -80,7 +80,11 @@ def test_a_processor_is_taken_for_a_lower_one(monkeypatch: pytest.MonkeyPatch) -
             with pytest.raises(CompileError, match=f"it is a machine for {target.name}"):
                 check_runs_here(own)
     other = next(t.name for t in TARGETS.values() if t.machine != own.machine)
-    for wrong, message in ((other, f"this processor is one for {own.name}"), ("x", "is no target")):
+    for wrong, message in (
+        (other, f"this processor is one for {own.name}"),
+        ("x", "is no target"),
+        (f"{own.name},{other}", "is no target"),
+    ):
         monkeypatch.setenv("CNNC_PROCESSOR", wrong)
         with pytest.raises(CompileError, match=f"CNNC_PROCESSOR.*{message}"):
             native_target()
