@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
 
 import pytest
 
-from cnnc.codegen import toolchain
+from cnnc.codegen import build, toolchain
 from cnnc.codegen.build import check_runs_here
 from cnnc.codegen.processor import FEATURES, macros
-from cnnc.codegen.toolchain import find_compiler, host_targets, named_targets, native_target
+from cnnc.codegen.python import find_python
+from cnnc.codegen.toolchain import (
+    Compiler,
+    find_compiler,
+    host_machine,
+    host_targets,
+    named_targets,
+    native_target,
+)
 from cnnc.diagnostics import CompileError
 from cnnc.ir.target import TARGETS, parse_targets
 
@@ -90,20 +98,42 @@ def test_a_processor_is_taken_for_a_lower_one(monkeypatch: pytest.MonkeyPatch) -
             native_target()
 
 
-@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-gcc") is None, reason="no cross compiler")
-def test_a_compiler_for_another_machine_needs_its_python(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    if find_compiler().machine == "aarch64":
-        pytest.skip("that is this machine")
-    from cnnc.codegen.python import find_python
+OTHER = "aarch64" if host_machine() != "aarch64" else "x86_64"
 
-    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
-    assert native_target() is TARGETS["aarch64"]
-    with pytest.raises(CompileError, match="compiles for aarch64, and this Python is one for"):
-        find_python(find_compiler())
+
+def other_compiler(system: str = "linux-gnu") -> Compiler:
+    """What would be found for another machine."""
+    return Compiler(("other-gcc",), "gcc (fake) 12.2.0", f"{OTHER}-unknown-{system}")
+
+
+def test_a_compiler_for_another_machine_needs_its_python(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CNNC_PYTHON_INCLUDE", raising=False)
+    with pytest.raises(CompileError, match=f"compiles for {OTHER}, and this Python is one for"):
+        find_python(other_compiler())
     monkeypatch.setenv("CNNC_PYTHON_INCLUDE", str(tmp_path))
     with pytest.raises(CompileError, match="names no directory of Python's C headers"):
-        find_python(find_compiler())
-    with pytest.raises(CompileError, match="cannot run code for aarch64: it is one for x86_64"):
-        check_runs_here(TARGETS["aarch64"])
+        find_python(other_compiler())
+    (tmp_path / "patchlevel.h").write_text('#define PY_VERSION   "3.12.4+"\n')
+    found = find_python(other_compiler())
+    assert found.suffix == f".cpython-312-{OTHER}-linux-gnu.so"
+    assert (found.version, found.includes) == ("3.12.4+", (str(tmp_path),))
+    assert find_python(other_compiler("linux-musl")).suffix.endswith("-linux-musl.so")
+    with pytest.raises(CompileError, match="is for compilers for Linux"):
+        find_python(other_compiler("darwin20"))
+
+
+def test_a_compiler_for_another_machine_makes_nothing_that_runs_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(toolchain, "host_machine", lambda: "s390x")
+    monkeypatch.setattr(build, "host_machine", lambda: "s390x")
+    # What it answers here must not be remembered.
+    monkeypatch.setattr(toolchain, "_native_target", toolchain._native_target.__wrapped__)
+    least = native_target()
+    assert least is TARGETS["aarch64" if find_compiler().machine == "aarch64" else "x86-64"]
+    with pytest.raises(
+        CompileError, match=f"cannot run code for {least.name}: it is one for s390x"
+    ):
+        check_runs_here(least)
