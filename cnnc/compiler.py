@@ -33,6 +33,7 @@ from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.text import format_graph, format_program
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.choice import best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
@@ -47,6 +48,7 @@ class Options:
     target: a name of cnnc.ir.target.TARGETS; None is the build machine's. model: which model of
     the file. parameters: values for the model's parameters. search: directories, besides the
     spec's own, from which it may import. limits: how large spec and network may be.
+    algorithm: `direct` or `winograd`, for kernels that have it; None leaves it to the cost model.
     """
 
     target: str | None = None
@@ -54,6 +56,7 @@ class Options:
     parameters: Mapping[str, float] = field(default_factory=dict)
     search: tuple[str | Path, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    algorithm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ def lower(
     yield "grad", verify_graph(grad)
     fused = fuse(grad)
     yield "fused", verify_graph(fused)
-    program = plan(fused, _target(options.target))
+    choose = prefer(options.algorithm) if options.algorithm else best_guess
+    program = plan(fused, _target(options.target), choose)
     yield "program", verify_program(program)
     yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
 
