@@ -35,6 +35,7 @@ def lanes_header(target: Target) -> dict[str, str]:
         "bytes": str(lanes * 4),
         "supported": "\n            && ".join(features) or "1",
         "sum": "\n        ".join(rotate),
+        "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
     }
 
@@ -49,6 +50,15 @@ def _stage(step: int, low: str, high: str) -> str:
             t[r + {step}] = __builtin_shufflevector(
                 a, b, {high});
         }}"""
+
+
+def _halving(step: int, low: str, high: str) -> str:
+    return f"""\
+        for (int r = 0; r < {step}; r++)
+            t[r] = __builtin_shufflevector(
+                       t[r], t[r + {step}], {low})
+                   + __builtin_shufflevector(
+                       t[r], t[r + {step}], {high});"""
 
 
 def _list(values: Iterable[int]) -> str:

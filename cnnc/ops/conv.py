@@ -136,6 +136,11 @@ class Conv(Op):
             case "input":
                 x, y = layouts["result"], layouts["output_grad"]
                 other = winograd_kernels.input_gradient(g, x, y, machine)
+            case "weight":
+                x, y = layouts["input"], layouts["output_grad"]
+                summed = winograd_kernels.weight_gradient(g, x, y, machine)
+                wins = winograd_kernels.weight_wins(summed)
+                return (summed, direct) if wins else (direct, summed)
             case _:
                 return (direct,)
         return (other, direct) if winograd_kernels.wins(other) else (direct, other)

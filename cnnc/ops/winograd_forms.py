@@ -86,7 +86,7 @@ class Seen:
         last = (tiles - 1) * self.step - self.shift[axis] + self.size - 1
         return self.shift[axis] > before or last >= self.layout.extents[axis] + after
 
-    def at(self, axis: int, tile: Affine, element: Affine) -> Affine:
+    def at(self, axis: int, tile: Affine, element: Affine | str) -> Affine:
         """The position of a tile's element."""
         return tile * self.step + element - self.shift[axis]
 

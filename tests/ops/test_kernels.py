@@ -28,10 +28,13 @@ from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
 from cnnc.ops.op import RANDOM, Array, Example, Gradient, Input, Trait
 from cnnc.ops.optimizers import Sgd
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from tests.ops.examples import LAYERS, parameter_names
+
+Layers = list[tuple[str, Example]]
 
 SAMPLES = [0, 1, 15, 16, 17, 33]
 GROUPS = {
@@ -111,7 +114,11 @@ WITH_PARAMETERS = [
 def test_forward_and_data_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _side_by_side(group, target)
+    check_forward(*_side_by_side(group, target), samples)
+
+
+def check_forward(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all outputs with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     found = model(*feeds.values())
@@ -125,7 +132,11 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
 def test_parameter_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _trained_together(group, target)
+    check_gradients(*_trained_together(group, target), samples)
+
+
+def check_gradients(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all gradients by parameters with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     feeds.pop("loss_grad")
@@ -177,10 +188,16 @@ def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
 
 @cache
 def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
+    graph = side_by_side(layers_on(group, target))
+    return graph, compile_graph(graph, TARGETS[target])
+
+
+def side_by_side(layers: Layers) -> Graph:
+    """Every layer's result and data gradients, from inputs of its own."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     outputs: list[Output] = []
-    for stem, example in layers_on(group, target):
+    for stem, example in layers:
         layer = _layer(stem, example, parameters)
         nodes += [*_inputs(stem, example), layer]
         outputs.append(Output(f"{stem}_out", layer.name))
@@ -195,8 +212,7 @@ def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
                 continue
             nodes.append(_data_gradient(layer, operand, source, grad, nodes))
             outputs.append(Output(nodes[-1].name, nodes[-1].name))
-    graph = Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))
-    return graph, _compile(graph, TARGETS[target])
+    return Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))
 
 
 def _data_gradient(layer: Node, operand: str, source: str, grad: Node, nodes: list[Node]) -> Node:
@@ -238,10 +254,16 @@ def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
 
 @cache
 def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
+    graph = trained_together(layers_on(group, target))
+    return graph, compile_graph(graph, TARGETS[target])
+
+
+def trained_together(layers: Layers) -> Graph:
+    """All layers with parameters, trained at once on a squared error."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     flat: list[Node] = []
-    for stem, example in layers_on(group, target):
+    for stem, example in layers:
         if not parameter_names(example):
             continue
         layer = _layer(stem, example, parameters)
@@ -258,12 +280,12 @@ def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
         (Output("joined", "joined"),),
         training,
     )
-    graph = differentiate(graph)
-    return graph, _compile(graph, TARGETS[target])
+    return differentiate(graph)
 
 
-def _compile(graph: Graph, target: Target) -> Any:
-    program = verify_program(plan(verify_graph(fuse(verify_graph(graph))), target))
+def compile_graph(graph: Graph, target: Target, choose: Choice = best_guess) -> Any:
+    """The module of a graph."""
+    program = verify_program(plan(verify_graph(fuse(verify_graph(graph))), target, choose))
     source, stub = render(program, "test.cnn", {}), render_stub(program, "test.cnn")
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
     built = build(program.name, source, stub, target, output)
