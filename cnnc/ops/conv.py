@@ -122,9 +122,7 @@ class Conv(Op):
     def halo(self, wrt: str | None) -> Pads:
         return self.pad if wrt in (None, "weight") else ()
 
-    def kernel_forms(
-        self, wrt: str | None, layouts: Layouts, machine: Machine
-    ) -> tuple[Form, ...]:
+    def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
         direct = self.kernel_form(wrt, layouts, machine)
         g = self.geometry
         match wrt:

@@ -238,9 +238,7 @@ class Op:
         """
         raise NotImplementedError
 
-    def kernel_forms(
-        self, wrt: str | None, layouts: Layouts, machine: Machine
-    ) -> tuple[Form, ...]:
+    def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
         """Every algorithm that this kernel could be, what should be fastest first.
 
         All give the same values up to rounding and take the same operands but for `scratch`.

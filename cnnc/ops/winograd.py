@@ -56,8 +56,5 @@ def applies(geometry: Geometry) -> bool:
     """Whether a convolution is one of those: 3x3, every position, all channels together."""
     g = geometry
     return (
-        g.kernel == (TAPS, TAPS)
-        and g.stride == (1, 1)
-        and g.dilation == (1, 1)
-        and g.groups == 1
+        g.kernel == (TAPS, TAPS) and g.stride == (1, 1) and g.dilation == (1, 1) and g.groups == 1
     )

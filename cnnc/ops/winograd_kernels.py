@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import split
+from cnnc.ops.window import Geometry
 from cnnc.ops.winograd import F2, TAPS, transposed
 from cnnc.ops.winograd_forms import Seen, Strip, Winograd
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
-from cnnc.ops.window import Geometry
 
 _LEVEL2 = 32
 """The second-level cache is taken to be this many times the first."""
@@ -48,9 +48,7 @@ def weight_wins(form: WinogradWeightGrad) -> bool:
     return products + turned < _DIRECT * pairs * outputs
 
 
-def forward(
-    geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool
-) -> Winograd:
+def forward(geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool) -> Winograd:
     """Loops of y from x."""
     pads = tuple(before for before, _ in geometry.pad)
     strides = (x.channels * TAPS * TAPS, TAPS * TAPS)
@@ -112,13 +110,24 @@ def _correlate(
     most = max(_FEWEST_TILES, min(_MOST_TILES, room))
     strip = _strip(tiles, most)
     made, summed = result.channels, source.channels
-    register = register_shape(made, strip.count, machine.registers)
+    shape = register_shape(made, strip.count, machine.registers)
     seen = Seen(source, name, (pads[0], pads[1]), f.outputs, f.points)
     chunk = _CHUNK
-    up = -(-made // register[0]) * register[0]
-    chunk = min(up, max(1, chunk // register[0]) * register[0])
+    up = -(-made // shape[0]) * shape[0]
+    chunk = min(up, max(1, chunk // shape[0]) * shape[0])
     return Winograd(
-        f, machine.lanes, made, summed, *strides, flipped, seen, result, bias, strip, register, chunk
+        f,
+        machine.lanes,
+        made,
+        summed,
+        *strides,
+        flipped,
+        seen,
+        result,
+        bias,
+        strip,
+        shape,
+        chunk,
     )
 
 

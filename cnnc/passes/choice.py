@@ -23,7 +23,7 @@ def prefer(algorithm: str) -> Choice:
     """Each kernel by this algorithm wherever it has it (`Form.ALGORITHM`)."""
 
     def chosen(forms: tuple[Form, ...]) -> Form:
-        return next((form for form in forms if form.ALGORITHM == algorithm), forms[0])
+        return next((form for form in forms if algorithm == form.ALGORITHM), forms[0])
 
     return chosen
 

@@ -1,4 +1,4 @@
-"""Winograd's kernels, forced wherever they apply, against the references; and where they are chosen.
+"""Winograd's kernels, forced, against the references; and where they are chosen.
 
 Extents that tiles do not divide, smaller than a tile, channels that no register tile divides.
 """
