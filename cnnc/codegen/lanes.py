@@ -54,11 +54,13 @@ def _stage(step: int, low: str, high: str) -> str:
 
 def _halving(step: int, low: str, high: str) -> str:
     return f"""\
-        for (int r = 0; r < {step}; r++)
+        for (int r = 0; r < {step}; r++) {{
+            vec a = t[r], b = t[r + {step}];
             t[r] = __builtin_shufflevector(
-                       t[r], t[r + {step}], {low})
-                   + __builtin_shufflevector(
-                       t[r], t[r + {step}], {high});"""
+                a, b, {low});
+            t[r] += __builtin_shufflevector(
+                a, b, {high});
+        }}"""
 
 
 def _list(values: Iterable[int]) -> str:
