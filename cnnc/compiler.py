@@ -34,6 +34,7 @@ from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.text import format_graph, format_program
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.choice import best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
@@ -50,7 +51,8 @@ class Options:
     target: a name of cnnc.ir.target.TARGETS, or several with commas between them, of which the
     module chooses when it is imported; None is the build machine's. model: which model of the file.
     parameters: values for the model's parameters. search: directories, besides the spec's own, from
-    which it may import. limits: how large spec and network may be.
+    which it may import. limits: how large spec and network may be. algorithm: `direct` or
+    `winograd`, for kernels that have it; None leaves it to the cost model.
     """
 
     target: str | None = None
@@ -58,6 +60,7 @@ class Options:
     parameters: Mapping[str, float] = field(default_factory=dict)
     search: tuple[str | Path, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    algorithm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,9 @@ def lower(
     yield "grad", verify_graph(grad)
     fused = fuse(grad)
     yield "fused", verify_graph(fused)
+    choose = prefer(options.algorithm) if options.algorithm else best_guess
     for target in _targets(options.target):
-        program = plan(fused, target)
+        program = plan(fused, target, choose)
         yield "program", verify_program(program)
         yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
 

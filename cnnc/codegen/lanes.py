@@ -27,6 +27,7 @@ def lanes_header(target: Target) -> dict[str, str]:
         "count": str(lanes),
         "bytes": str(lanes * 4),
         "sum": "\n        ".join(rotate),
+        "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
     }
 
@@ -39,6 +40,17 @@ def _stage(step: int, low: str, high: str) -> str:
             t[r] = __builtin_shufflevector(
                 a, b, {low});
             t[r + {step}] = __builtin_shufflevector(
+                a, b, {high});
+        }}"""
+
+
+def _halving(step: int, low: str, high: str) -> str:
+    return f"""\
+        for (int r = 0; r < {step}; r++) {{
+            vec a = t[r], b = t[r + {step}];
+            t[r] = __builtin_shufflevector(
+                a, b, {low});
+            t[r] += __builtin_shufflevector(
                 a, b, {high});
         }}"""
 

@@ -36,6 +36,8 @@ _FUNCTIONS = (
     text.spot,
     text.spot_of,
     text.shifted,
+    text.each,
+    text.combine,
     text.number,
     text.plus,
 )

@@ -29,10 +29,13 @@ from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
 from cnnc.ops.op import RANDOM, Array, Example, Gradient, Input, Trait
 from cnnc.ops.optimizers import Sgd
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from tests.ops.examples import LAYERS, parameter_names
+
+Layers = list[tuple[str, Example]]
 
 SAMPLES = [0, 1, 15, 16, 17, 33]
 GROUPS = {
@@ -112,7 +115,11 @@ WITH_PARAMETERS = [
 def test_forward_and_data_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _side_by_side(group, target)
+    check_forward(*_side_by_side(group, target), samples)
+
+
+def check_forward(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all outputs with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     found = model(*feeds.values())
@@ -126,7 +133,11 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
 def test_parameter_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _trained_together(group, target)
+    check_gradients(*_trained_together(group, target), samples)
+
+
+def check_gradients(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all gradients by parameters with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     feeds.pop("loss_grad")
@@ -179,10 +190,10 @@ def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
 @cache
 def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
     graph = side_by_side(layers_on(group, target))
-    return graph, _compile(graph, TARGETS[target])
+    return graph, compile_graph(graph, TARGETS[target])
 
 
-def side_by_side(layers: list[tuple[str, Example]]) -> Graph:
+def side_by_side(layers: Layers) -> Graph:
     """Forward and data gradient of these layers, for a model that is only called."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
@@ -245,10 +256,10 @@ def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
 @cache
 def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
     graph = trained_together(layers_on(group, target))
-    return graph, _compile(graph, TARGETS[target])
+    return graph, compile_graph(graph, TARGETS[target])
 
 
-def trained_together(layers: list[tuple[str, Example]]) -> Graph:
+def trained_together(layers: Layers) -> Graph:
     """Those of these layers that have parameters, trained on a squared error."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
@@ -273,16 +284,19 @@ def trained_together(layers: list[tuple[str, Example]]) -> Graph:
     return differentiate(graph)
 
 
-def _compile(graph: Graph, target: Target) -> Any:
+def compile_graph(graph: Graph, target: Target, choose: Choice = best_guess) -> Any:
+    """The module of a graph."""
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
-    built = build_graph(graph, [target], output)
+    built = build_graph(graph, [target], output, choose)
     return load_extension(graph.name, built.extension)
 
 
-def build_graph(graph: Graph, targets: Sequence[Target], output: Path) -> Built:
+def build_graph(
+    graph: Graph, targets: Sequence[Target], output: Path, choose: Choice = best_guess
+) -> Built:
     """The module of a graph, for one target or several."""
     fused = verify_graph(fuse(verify_graph(graph)))
-    programs = [verify_program(plan(fused, target)) for target in targets]
+    programs = [verify_program(plan(fused, target, choose)) for target in targets]
     sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
     return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
 
