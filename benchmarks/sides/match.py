@@ -134,15 +134,14 @@ def _time(match: Match, plan: Plan, workers: dict[str, Worker], peak: Peak) -> N
     for worker in workers.values():
         worker.pin(plan.timed_on)
     for number in range(plan.rounds):
-        for kind, size in plan.measures:
-            found = match.seconds[label((kind, size))]
-            with _locked(plan.lock):
-                before = peak.gflops()
-                for name in (reversed if number % 2 else list)(list(found)):  # type: ignore[operator]
-                    _time_once(match, name, workers[name], (kind, size), plan)
-                both = (before + peak.gflops()) / 2
-            match.peaks.setdefault(label((kind, size)), []).append(both)
         with _locked(plan.lock):
+            for measure in plan.measures:
+                names = list(match.seconds[label(measure)])
+                before = peak.gflops()
+                for name in reversed(names) if number % 2 else names:
+                    _time_once(match, name, workers[name], measure, plan)
+                both = (before + peak.gflops()) / 2
+                match.peaks.setdefault(label(measure), []).append(both)
             match.bandwidths.append(peak.triad_bandwidth())
 
 

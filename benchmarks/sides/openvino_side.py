@@ -1,7 +1,7 @@
 """OpenVINO on the CPU, compiled for a fixed batch and asked for latency.
 
 The precision is set to float32: where the processor can do bfloat16 quickly, OpenVINO takes that by
-itself. Inputs and outputs share memory with NumPy, as its guide to performance advises.
+itself. It is not to choose processors: the run has chosen them. Inputs and outputs share memory with NumPy, as its guide to performance advises.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class OpenVinoSide(Exported):
             properties.hint.inference_precision: openvino.Type.f32,
             properties.inference_num_threads: self._threads,
             properties.num_streams: 1,
+            properties.hint.enable_cpu_pinning: False,
         }
         compiled = core.compile_model(core.read_model(self.model(size)), "CPU", settings)
         request = compiled.create_infer_request()

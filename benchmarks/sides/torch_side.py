@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,7 @@ class TorchSide:
     """One module, its optimizer, and what the variant makes of them."""
 
     def __init__(self, network: Network, threads: int, variant: str) -> None:
-        torch.set_num_threads(threads)
-        torch.set_num_interop_threads(1)
-        torch.set_flush_denormal(True)
+        _set_up(threads)
         self._network = network
         self._compiled = variant == "compile"
         flat = len(network.shape(network.entry)) == 3 and _has_planes(network)
@@ -113,6 +111,14 @@ class TorchSide:
 def make(network: Network, threads: int, variant: str) -> TorchSide:
     """The side."""
     return TorchSide(network, threads, variant)
+
+
+@cache
+def _set_up(threads: int) -> None:
+    """Once a process, or PyTorch refuses."""
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    torch.set_flush_denormal(True)
 
 
 def build(network: Network) -> nn.Module:
