@@ -16,10 +16,11 @@ def main(name: str, network: str, threads: str) -> None:
     """Serve one side of one network."""
     side = SIDES[name]
     module = importlib.import_module(f"sides.{side.module}")
+    count = int(threads)
     serving = Serving(
-        Network(network), lambda which: module.make(which, int(threads), side.variant)
+        Network(network), lambda which: module.make(which, count, side.variant), count
     )
-    names = ("first_weights", "outputs", "gradients", "losses", "warm", "seconds")
+    names = ("first_weights", "outputs", "gradients", "losses", "warm", "seconds", "memory")
     serve({handler: getattr(serving, handler) for handler in names})
 
 

@@ -15,7 +15,9 @@ from sides.match import Match
 PACKAGES = ("numpy", "torch", "jax", "tensorflow-cpu", "onnxruntime", "openvino")
 
 HOW = """
-Seconds are wall time, from Python, of the median call in a slice; figures are medians over rounds in
+Seconds are those of the median call in a slice, from Python: of the wall, but for calls of over a
+millisecond on one thread processor time, which other work on the machine does not lengthen. Figures
+are medians over rounds in
 which all sides alternate with the measurement of the peak. A ratio is taken within a round: how many
 times as fast as the best peer cnnc is, with its least and greatest value; the best peer is the one
 with the best median among those whose results are right. Inference takes and returns NumPy arrays.
@@ -99,6 +101,9 @@ def _machine(report: Report, matches: Sequence[Match]) -> None:
     if peaks and widths:
         report.line(f"FMA peak of one core, GFLOP/s: {spread(peaks)}")
         report.line(f"memory bandwidth of one core (triad), GB/s: {spread(widths)}")
+    parts = [100 * part for match in matches for part in match.parts]
+    if parts:
+        report.line(f"part of the time with a processor, %: {spread(parts, '.0f')}")
     dates = sorted({match.when for match in matches})
     rounds = sorted({len(v) for m in matches for v in m.peaks.values()})
     report.line(f"measured: {', '.join(dates)}; rounds: {', '.join(map(str, rounds))}")

@@ -13,7 +13,6 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from sides.channels_last import ChannelsLast, outputs_first, samples_last
 from sides.network import Batch, Network, NotCompared
@@ -219,4 +218,3 @@ LAYERS: dict[str, Callable[[Any, Values], Any]] = {
     "add": lambda op, of: sum(of.values()),
     "concat": lambda op, of: jnp.concatenate(tuple(of.values()), -1),
 }
-__all__ = ["JaxSide", "Node", "make"]

@@ -16,7 +16,7 @@ from arithmetic import forward_flops, training_flops
 from peak import Peak
 from worker import Worker, WorkerError
 
-from sides import SIDES, TRAINING
+from sides import SIDES
 from sides.agreement import Reference
 from sides.network import Network
 
@@ -44,7 +44,7 @@ class Match:
     """What was found for one network and number of threads.
 
     seconds: of a call, by `kind size`, then by side, a value a round. peaks and bandwidths: of one
-    core, GFLOP/s and GB/s. failures: why a side has no figure, by side, then by `kind size`.
+    core, GFLOP/s and GB/s. parts: of the time, with a processor. failures: why a side has no figure, by side, then by `kind size`.
     """
 
     network: str
@@ -54,6 +54,7 @@ class Match:
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     peaks: dict[str, list[float]] = field(default_factory=dict)
     bandwidths: list[float] = field(default_factory=list)
+    parts: list[float] = field(default_factory=list)
     differences: dict[str, float] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -134,7 +135,7 @@ def _time(match: Match, plan: Plan, workers: dict[str, Worker], peak: Peak) -> N
     for worker in workers.values():
         worker.pin(plan.timed_on)
     for number in range(plan.rounds):
-        with _locked(plan.lock):
+        with locked(plan.lock):
             for measure in plan.measures:
                 names = list(match.seconds[label(measure)])
                 before = peak.gflops()
@@ -149,7 +150,9 @@ def _time_once(match: Match, name: str, worker: Worker, measure: Measure, plan: 
     found = match.seconds[label(measure)]
     values = {"kind": measure[0], "size": measure[1], "at_least": plan.seconds}
     try:
-        found[name].append(worker.ask("seconds", at_most=plan.patience, **values))
+        seconds, part = worker.ask("seconds", at_most=plan.patience, **values)
+        found[name].append(seconds)
+        match.parts.append(part)
     except WorkerError as failure:
         if name == "cnnc":
             raise
@@ -158,7 +161,7 @@ def _time_once(match: Match, name: str, worker: Worker, measure: Measure, plan: 
 
 
 @contextmanager
-def _locked(path: Path | None) -> Iterator[None]:
+def locked(path: Path | None) -> Iterator[None]:
     """Alone with the machine, among those who take the same lock."""
     if path is None:
         yield
@@ -170,6 +173,3 @@ def _locked(path: Path | None) -> Iterator[None]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-__all__ = ["TRAINING", "Match", "Measure", "Plan", "label", "play"]
