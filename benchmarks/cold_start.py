@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from peers_goals import COLD_GOAL
 from report import ROOT, Report, arguments, has_package, spread
+from sides.network import Network
 from worker import environment
 
 from cnnc.compiler import compile_spec
-from sides.network import Network
 
 IMAGE = "import numpy as np; image = np.ones((1, 1, 28, 28), np.{}); "
 NUMPY = "import numpy"
@@ -103,13 +103,19 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    report = Report("Cold start of LeNet", ("numpy", "torch", "jax", "onnxruntime", "openvino"),
-                    options.output)
-    report.paragraph(f"Wall seconds of whole processes, medians (min-max) of {options.rounds} rounds"
-                     " in turn, after one that is not counted.")
+    report = Report(
+        "Cold start of LeNet", ("numpy", "torch", "jax", "onnxruntime", "openvino"), options.output
+    )
+    report.paragraph(
+        f"Wall seconds of whole processes, medians (min-max) of {options.rounds} rounds"
+        " in turn, after one that is not counted."
+    )
     programs = {"import numpy": NUMPY, "cnnc": CNNC}
-    programs |= {name: code for name, (package, code) in PEERS.items()
-                 if has_package(package) and (".onnx" not in code or has_package("onnx"))}
+    programs |= {
+        name: code
+        for name, (package, code) in PEERS.items()
+        if has_package(package) and (".onnx" not in code or has_package("onnx"))
+    }
     found: dict[str, list[float]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

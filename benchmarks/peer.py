@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-from worker import serve
-
 from sides import SIDES
 from sides.network import Network
 from sides.serving import Serving
+from worker import serve
 
 
 def main(name: str, network: str, threads: str) -> None:

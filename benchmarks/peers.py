@@ -18,7 +18,6 @@ from peak import Peak
 from peers_page import write_page
 from peers_picture import write_picture
 from report import arguments, has_package
-
 from sides import INFERENCE, PEERS, TRAINING
 from sides.match import Match, Measure, Plan, play
 
@@ -46,8 +45,14 @@ def options() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.set_defaults(output=RESULTS)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="SPEC")
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS, metavar="PEER",
-                        help=", ".join(PEERS))
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        default=list(PEERS),
+        choices=PEERS,
+        metavar="PEER",
+        help=", ".join(PEERS),
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--training", nargs="*", type=int, default=[32, 128], metavar="BATCH")
     parser.add_argument("--inference", nargs="*", type=int, default=[1, 64], metavar="BATCH")
@@ -55,11 +60,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.5, help="of a slice")
     parser.add_argument("--patience", type=float, default=240, help="seconds to prepare a measure")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.15 s")
-    parser.add_argument("--add", action="store_true",
-                        help="keep what the figures hold of other networks and threads")
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what the figures hold of other networks and threads",
+    )
     parser.add_argument("--show", action="store_true", help="measure nothing, write the page anew")
-    parser.add_argument("--lock", type=Path, metavar="FILE",
-                        help="hold a lock on this file while timing")
+    parser.add_argument(
+        "--lock", type=Path, metavar="FILE", help="hold a lock on this file while timing"
+    )
     return parser.parse_args()
 
 

@@ -23,8 +23,6 @@ COLD_GOAL = 1.2
 
 def ratio_goal(network: str, kind: str, size: int) -> float:
     """The least ratio to the best peer."""
-    if kind == "training":
-        goals = TRAINING_GOALS
-    else:
-        goals = SINGLE_GOALS if size == 1 else BATCH_GOALS
+    inference = SINGLE_GOALS if size == 1 else BATCH_GOALS
+    goals = TRAINING_GOALS if kind == "training" else inference
     return goals.get(network, goals[OTHERS])

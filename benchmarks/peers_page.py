@@ -8,7 +8,6 @@ from pathlib import Path
 
 from peers_rows import Row, figure, rows_of
 from report import Report, spread
-
 from sides import SIDES
 from sides.match import Match
 
@@ -16,26 +15,25 @@ PACKAGES = ("numpy", "torch", "jax", "tensorflow-cpu", "onnxruntime", "openvino"
 
 HOW = """
 Seconds are those of the median call in a slice, from Python: of the wall, but for calls of over a
-millisecond on one thread processor time, which other work on the machine does not lengthen. Figures
-are medians over rounds in
-which all sides alternate with the measurement of the peak. A ratio is taken within a round: how many
-times as fast as the best peer cnnc is, with its least and greatest value; the best peer is the one
-with the best median among those whose results are right. Inference takes and returns NumPy arrays.
-A training step is forward, backward and optimizer, and its loss as a Python number. cnnc is fed what
-the spec says, mostly bytes, and converts and normalises them in every call; peers are fed float32
-arrays that were normalised and laid out as they like beforehand, in training as tensors of their
-own. cnnc makes a new output array in each call, OpenVINO lends its own. All compute in float32;
-OpenVINO is told so, as it would take bfloat16 by itself. Each side runs on the same processors, one
-for each of its threads.
+millisecond on one thread processor time, which other work on the machine does not lengthen.
+Figures are medians over rounds in which all sides alternate with the measurement of the peak. A
+ratio is taken within a round: how many times as fast as the best peer cnnc is, with its least and
+greatest value; the best peer is the one with the best median among those whose results are right.
+Inference takes and returns NumPy arrays. A training step is forward, backward and optimizer, and
+its loss as a Python number. cnnc is fed what the spec says, mostly bytes, and converts and
+normalises them in every call; peers are fed float32 arrays that were normalised and laid out as
+they like beforehand, in training as tensors of their own. cnnc makes a new output array in each
+call, OpenVINO lends its own. All compute in float32; OpenVINO is told so, as it would take
+bfloat16 by itself. Each side runs on the same processors, one for each of its threads.
 """
 SIDES_ARE = """
-PyTorch: torch.nn, fused optimizers, inference mode with batch norm folded; channels-last where there
-are planes; "tuned" is channels-last with glibc told to keep and huge-page its memory; torch.compile
-is that, compiled, with frozen weights in inference. JAX: jax.jit of the whole step, parameters
-donated. TensorFlow: tf.function of the whole step with oneDNN, and the same compiled by XLA. ONNX
-Runtime: all graph optimisations. OpenVINO: latency hint. Both get an ONNX model of a fixed batch.
-All peers' outputs, gradients and first losses were compared with cnnc's for the same weights, with
-dropout of rate 0, before they were timed.
+PyTorch: torch.nn, fused optimizers, inference mode with batch norm folded; channels-last where
+there are planes; "tuned" is channels-last with glibc told to keep and huge-page its memory;
+torch.compile is that, compiled, with frozen weights in inference. JAX: jax.jit of the whole step,
+parameters donated. TensorFlow: tf.function of the whole step with oneDNN, and the same compiled
+by XLA. ONNX Runtime: all graph optimisations. OpenVINO: latency hint. Both get an ONNX model of a
+fixed batch. All peers' outputs, gradients and first losses were compared with cnnc's for the same
+weights, with dropout of rate 0, before they were timed.
 """
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from peers_rows import Row, rows_of
 from report import has_package
-
 from sides import SIDES
 from sides.match import Match
 
@@ -25,7 +24,7 @@ def write_picture(matches: Sequence[Match], output: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     groups: dict[tuple[int, str], list[Row]] = {}
     for row in (row for match in matches for row in rows_of(match) if row.best):
@@ -36,7 +35,7 @@ def write_picture(matches: Sequence[Match], output: Path) -> None:
     measures = list(dict.fromkeys(key[1] for key in groups))
     longest = max(map(len, groups.values()))
     size = (4.4 * len(measures), len(threads) * (1.4 + 0.42 * longest))
-    figure, axes = pyplot.subplots(len(threads), len(measures), figsize=size, squeeze=False)
+    figure, axes = plt.subplots(len(threads), len(measures), figsize=size, squeeze=False)
     for line, count in zip(axes, threads, strict=True):
         for panel, measure in zip(line, measures, strict=True):
             _draw(panel, groups.get((count, measure), []), f"{measure}, {_threads(count)}")
@@ -47,7 +46,7 @@ def write_picture(matches: Sequence[Match], output: Path) -> None:
     )
     figure.tight_layout(rect=(0, 0, 1, 0.97))
     figure.savefig(output, dpi=130)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _threads(count: int) -> str:
@@ -65,12 +64,12 @@ def _draw(axes: Any, rows: Sequence[Row], title: str) -> None:
     for place, row in zip(places, rows, strict=True):
         axes.plot([row.goal] * 2, [place - 0.42, place + 0.42], color="black", lw=2)
         label = f" {row.ratio:.2f} x {SIDES[row.best or 'cnnc'].label}"
-        end = max(max(row.ratios), row.goal)
+        end = max(*row.ratios, row.goal)
         axes.text(end, place, label, va="center", fontsize=7.5)
     axes.set_yticks(places, [row.network for row in rows], fontsize=9)
     axes.invert_yaxis()
     axes.axvline(1, color="#777777", lw=1, ls=":")
-    top = max((max(max(row.ratios), row.goal) for row in rows), default=1)
+    top = max((max(*row.ratios, row.goal) for row in rows), default=1)
     axes.set_xlim(0, top * (1 + ROOM * 0.45))
     axes.spines[["top", "right"]].set_visible(False)
 

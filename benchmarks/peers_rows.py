@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peers_goals import PEAK_GOALS, ratio_goal
-
 from sides.match import Match
 
 
@@ -49,7 +48,7 @@ def rows_of(match: Match) -> list[Row]:
 
 
 def figure(measure: str, seconds: Sequence[float]) -> str:
-    """us of a single sample, samples a second of a batch."""
+    """Us of a single sample, samples a second of a batch."""
     size = int(measure.split()[1])
     middle = statistics.median(seconds)
     return f"{middle * 1e6:,.1f} us" if size == 1 else f"{size / middle:,.0f}/s"

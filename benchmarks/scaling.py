@@ -16,10 +16,9 @@ import numpy as np
 from peers import NETWORKS
 from peers_goals import SCALING_GOAL
 from report import Report, arguments, spread
-from worker import Worker
-
 from sides import TRAINING
 from sides.match import SCRIPT, locked
+from worker import Worker
 
 BATCH = 128
 

@@ -12,10 +12,9 @@ from contextlib import closing
 
 from peers import NETWORKS
 from report import Report, arguments, has_package, spread
-from worker import Worker
-
 from sides import SIDES
 from sides.match import SCRIPT
+from worker import Worker
 
 BATCH = 128
 PEERS = ("torch", "torch-last")

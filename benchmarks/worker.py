@@ -14,6 +14,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 LEFT_OUT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -47,7 +49,7 @@ class Worker:
         cores: Collection[int] | None = None,
         quiet: bool = False,
     ) -> None:
-        self._printed = tempfile.TemporaryFile("w+") if quiet else None
+        self._printed = tempfile.TemporaryFile("w+") if quiet else None  # noqa: SIM115 - outlives this
         self._process = subprocess.Popen(
             [sys.executable, script, *values],
             stdin=subprocess.PIPE,
@@ -63,9 +65,8 @@ class Worker:
         """Let it run on these processors alone, where the system can do that."""
         if not hasattr(os, "sched_setaffinity"):
             return
-        tasks = f"/proc/{self._process.pid}/task"
-        for task in os.listdir(tasks):
-            os.sched_setaffinity(int(task), cores)
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
 
     def ask(self, name: str, *, at_most: float | None = None, **values: Any) -> Any:
         """Call one of the side's handlers; WorkerError where it fails or takes too many seconds."""
@@ -93,10 +94,8 @@ class Worker:
         """End the side."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

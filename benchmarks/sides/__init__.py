@@ -34,9 +34,7 @@ CNNC = Side("cnnc", "cnnc_side")
 PEERS = {
     "torch": Side("PyTorch", "torch_side", ("torch",), "first"),
     "torch-last": Side("PyTorch channels-last", "torch_side", ("torch",), "last"),
-    "torch-tuned": Side(
-        "PyTorch tuned", "torch_side", ("torch",), "last", environment=KEEP_MEMORY
-    ),
+    "torch-tuned": Side("PyTorch tuned", "torch_side", ("torch",), "last", environment=KEEP_MEMORY),
     "torch-compile": Side(
         "torch.compile",
         "torch_side",

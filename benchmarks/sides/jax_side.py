@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cnnc.ir.interpret import operand_names
 from sides.channels_last import ChannelsLast, outputs_first, samples_last
-from sides.network import Batch, Network, NotCompared
+from sides.network import Batch, Network, NotComparedError
 from sides.updates import moments, update
 
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
@@ -132,7 +132,7 @@ def forward(
         elif name in LAYERS:
             values[node.name] = LAYERS[name](node.op, of)
         else:
-            raise NotCompared(f"no {name} in JAX's network")
+            raise NotComparedError(f"no {name} in JAX's network")
     return values[network.result], moved
 
 
@@ -149,7 +149,7 @@ def _conv(op: Any, of: Values) -> Any:
 def _conv_transpose(op: Any, of: Values) -> Any:
     """As lax.conv_transpose with transpose_kernel has it: spread the input, flip the kernel."""
     if op.groups > 1 or any(n > 1 for n in op.dilation):
-        raise NotCompared("a transposed convolution in groups or with dilation")
+        raise NotComparedError("a transposed convolution in groups or with dilation")
     axes = tuple(range(len(op.kernel)))
     sizes = zip(op.kernel, op.pad, op.output_pad, strict=True)
     pads = [(k - 1 - before, k - 1 - after + more) for k, (before, after), more in sizes]
@@ -171,7 +171,7 @@ def _dense(op: Any, of: Values) -> Any:
 
 def _maxpool(op: Any, of: Values) -> Any:
     if op.ceil:
-        raise NotCompared("a pooling that rounds up")
+        raise NotComparedError("a pooling that rounds up")
     window, stride = (1, *op.size, 1), (1, *op.stride, 1)
     pads = ((0, 0), *op.pad, (0, 0))
     return lax.reduce_window(of["input"], -jnp.inf, lax.max, window, stride, pads)
@@ -210,11 +210,11 @@ LAYERS: dict[str, Callable[[Any, Values], Any]] = {
     "dense": _dense,
     "maxpool": _maxpool,
     "batchnorm": lambda op, of: _affine(op, of, of["running_mean"], of["running_var"]),
-    "dropout": lambda op, of: of["input"],
-    "identity": lambda op, of: of["input"],
-    "relu": lambda op, of: jax.nn.relu(of["input"]),
-    "flatten": lambda op, of: of["input"].reshape(len(of["input"]), -1),
+    "dropout": lambda _, of: of["input"],
+    "identity": lambda _, of: of["input"],
+    "relu": lambda _, of: jax.nn.relu(of["input"]),
+    "flatten": lambda _, of: of["input"].reshape(len(of["input"]), -1),
     "global_avgpool": _global_avgpool,
-    "add": lambda op, of: sum(of.values()),
-    "concat": lambda op, of: jnp.concatenate(tuple(of.values()), -1),
+    "add": lambda _, of: sum(of.values()),
+    "concat": lambda _, of: jnp.concatenate(tuple(of.values()), -1),
 }

@@ -44,7 +44,8 @@ class Match:
     """What was found for one network and number of threads.
 
     seconds: of a call, by `kind size`, then by side, a value a round. peaks and bandwidths: of one
-    core, GFLOP/s and GB/s. parts: of the time, with a processor. failures: why a side has no figure, by side, then by `kind size`.
+    core, GFLOP/s and GB/s. parts: of the time, with a processor. differences: the largest one of a
+    right result, by side. failures: why a side has no figure, by side, then by `kind size`.
     """
 
     network: str

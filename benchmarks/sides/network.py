@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cnnc.compiler import Options, lower
 from cnnc.frontend import read_source
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Gradient, Input, as_float
+from cnnc.ops.op import Gradient, as_float
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 WITHOUT_CHANCE = {"mnist_cnn": {"rate": 0.0}}
@@ -28,7 +28,7 @@ PREPARING = ("scale", "normalize")
 Batch = tuple[NDArray[Any], NDArray[np.int64]]
 
 
-class NotCompared(Exception):
+class NotComparedError(Exception):
     """A network, or a layer of it, that a side cannot be asked for."""
 
 
@@ -71,12 +71,12 @@ class Network:
         graph: Graph = self.stages["graph"]
         training = graph.training
         if len(list(graph.inputs())) != 1 or len(graph.outputs) != 1 or training is None:
-            raise NotCompared(f"{self.name} has not just one input, one output and a loss")
+            raise NotComparedError(f"{self.name} has not just one input, one output and a loss")
         loss: Any = training.losses[0].loss
         if loss.NAME != "cross_entropy" or any(
             (loss.label_smoothing, loss.class_weights, loss.ignore_index)
         ):
-            raise NotCompared(f"{self.name} is not trained by plain cross entropy")
+            raise NotComparedError(f"{self.name} is not trained by plain cross entropy")
         return graph
 
     @cached_property

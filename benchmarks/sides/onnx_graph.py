@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from cnnc.ir.graph import Node
-from sides.network import Network, NotCompared
+from sides.network import Network, NotComparedError
 
 OPSET = 17
 KINDS = {
@@ -37,11 +37,13 @@ def onnx_model(network: Network, weights: Mapping[str, NDArray[np.float32]], siz
     names = {network.entry: "samples"}
     nodes: list[Any] = []
     for node in network.layers:
-        names[node.name] = _add(nodes, network, node, [names[name] for name in node.inputs])
+        names[node.name] = _add(nodes, node, [names[name] for name in node.inputs])
     last = names[network.result]
     nodes.append(helper.make_node("Identity", [last], ["result"]))
-    batch = [_value(name, (size, *network.shape(tensor))) for name, tensor in (
-        ("samples", network.entry), ("result", network.result))]
+    batch = [
+        _value(name, (size, *network.shape(tensor)))
+        for name, tensor in (("samples", network.entry), ("result", network.result))
+    ]
     used = {name for node in network.layers for name in node.parameters}
     initial = [numpy_helper.from_array(weights[name].copy(), name) for name in sorted(used)]
     graph = helper.make_graph(nodes, network.name, batch[:1], batch[1:], initial)
@@ -55,13 +57,13 @@ def _value(name: str, shape: tuple[int, ...]) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _add(nodes: list[Any], network: Network, node: Node, operands: list[str]) -> str:
+def _add(nodes: list[Any], node: Node, operands: list[str]) -> str:
     """Append what computes a layer; the name of its result."""
     op: Any = node.op
     if op.NAME in NOTHING:
         return operands[0]
     if op.NAME not in KINDS:
-        raise NotCompared(f"no {op.NAME} in the ONNX model")
+        raise NotComparedError(f"no {op.NAME} in the ONNX model")
     result = node.name
     pooled = op.NAME == "global_avgpool" and not op.keep
     first = f"{result}.kept" if pooled else result

@@ -1,7 +1,8 @@
 """OpenVINO on the CPU, compiled for a fixed batch and asked for latency.
 
 The precision is set to float32: where the processor can do bfloat16 quickly, OpenVINO takes that by
-itself. It is not to choose processors: the run has chosen them. Inputs and outputs share memory with NumPy, as its guide to performance advises.
+itself. It is not to choose processors: the run has chosen them. Inputs and outputs share memory
+with NumPy, as its guide to performance advises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TensorFlow: whole steps in tf.function, channels last, oneDNN as it comes; `xla` compiles them."""
+"""TensorFlow: whole steps in tf.function, channels last, with oneDNN; `xla` compiles them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from cnnc.ir.interpret import operand_names
 from sides.channels_last import ChannelsLast, outputs_first, samples_last
-from sides.network import Batch, Network, NotCompared
+from sides.network import Batch, Network, NotComparedError
 from sides.updates import moments, update
 
 Values = dict[str, Any]
@@ -138,7 +138,7 @@ def forward(
         elif name in LAYERS:
             values[node.name] = LAYERS[name](node.op, of)
         else:
-            raise NotCompared(f"no {name} in TensorFlow's network")
+            raise NotComparedError(f"no {name} in TensorFlow's network")
     return values[network.result], moved
 
 
@@ -154,18 +154,21 @@ def _conv(op: Any, of: Values) -> Any:
     if len(op.kernel) == 2:
         y = tf.nn.conv2d(x, weight, op.stride, pads, dilations=op.dilation)
     else:
-        same = all(2 * before == k - 1 and before == after and s == 1 for k, (before, after), s in
-                   zip(op.kernel, op.pad, op.stride, strict=True))
+        same = all(
+            2 * before == k - 1 and before == after and s == 1
+            for k, (before, after), s in zip(op.kernel, op.pad, op.stride, strict=True)
+        )
         x = x if same else tf.pad(x, pads)
-        y = tf.nn.convolution(x, weight, op.stride, "SAME" if same else "VALID",
-                              SPACE[len(op.kernel)], op.dilation)
+        y = tf.nn.convolution(
+            x, weight, op.stride, "SAME" if same else "VALID", SPACE[len(op.kernel)], op.dilation
+        )
     return _biased(op, of, y)
 
 
 def _depthwise(op: Any, x: Any, weight: Any, pads: Any) -> Any:
     """Of a filter a channel: (h, w, 1, channels) is (h, w, channels, 1) there."""
     if op.filters != op.groups or len(op.kernel) != 2:
-        raise NotCompared("a convolution in groups of several channels")
+        raise NotComparedError("a convolution in groups of several channels")
     turned = tf.transpose(weight, (0, 1, 3, 2))
     return tf.nn.depthwise_conv2d(x, turned, (1, *op.stride, 1), pads, dilations=op.dilation)
 
@@ -173,7 +176,7 @@ def _depthwise(op: Any, x: Any, weight: Any, pads: Any) -> Any:
 def _conv_transpose(op: Any, of: Values) -> Any:
     x, weight = of["input"], of["weight"]
     if op.groups > 1 or any(map(any, op.pad)) or any(op.output_pad):
-        raise NotCompared("a transposed convolution with groups or padding")
+        raise NotComparedError("a transposed convolution with groups or padding")
     turned = tf.transpose(weight, (*range(len(op.kernel)), -1 % weight.ndim, -2 % weight.ndim))
     extents = zip(x.shape[1:-1], op.kernel, op.stride, strict=True)
     shape = (x.shape[0], *((n - 1) * s + k for n, k, s in extents), op.filters)
@@ -183,7 +186,7 @@ def _conv_transpose(op: Any, of: Values) -> Any:
 
 def _maxpool(op: Any, of: Values) -> Any:
     if op.ceil or any(map(any, op.pad)):
-        raise NotCompared("a pooling that pads or rounds up")
+        raise NotComparedError("a pooling that pads or rounds up")
     layout = SPACE[len(op.size)]
     return tf.nn.max_pool(of["input"], op.size, op.stride, "VALID", layout)
 
@@ -215,11 +218,11 @@ LAYERS: dict[str, Callable[[Any, Values], Any]] = {
     "dense": lambda op, of: _biased(op, of, tf.matmul(of["input"], of["weight"])),
     "maxpool": _maxpool,
     "batchnorm": _normalised,
-    "dropout": lambda op, of: of["input"],
-    "identity": lambda op, of: of["input"],
-    "relu": lambda op, of: tf.nn.relu(of["input"]),
-    "flatten": lambda op, of: tf.reshape(of["input"], (of["input"].shape[0], -1)),
+    "dropout": lambda _, of: of["input"],
+    "identity": lambda _, of: of["input"],
+    "relu": lambda _, of: tf.nn.relu(of["input"]),
+    "flatten": lambda _, of: tf.reshape(of["input"], (of["input"].shape[0], -1)),
     "global_avgpool": _global_avgpool,
-    "add": lambda op, of: tf.add_n(list(of.values())),
-    "concat": lambda op, of: tf.concat(list(of.values()), -1),
+    "add": lambda _, of: tf.add_n(list(of.values())),
+    "concat": lambda _, of: tf.concat(list(of.values()), -1),
 }

@@ -21,7 +21,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn.functional import cross_entropy
 
 from cnnc.ir.graph import Node
-from sides.network import Batch, Network, NotCompared
+from sides.network import Batch, Network, NotComparedError
 
 IN_PLACE_AFTER = {"conv", "conv_transpose", "dense", "batchnorm", "add"}
 """Whose results relu may overwrite: no gradient of theirs reads them."""
@@ -167,8 +167,8 @@ def _layer(network: Network, node: Node) -> Any:
         case "concat":
             return lambda graph, operands: graph.call_function(torch.cat, (operands, 1))
         case "identity":
-            return lambda graph, operands: operands[0]
-    raise NotCompared(f"no {op.NAME} in PyTorch's network")
+            return lambda _, operands: operands[0]
+    raise NotComparedError(f"no {op.NAME} in PyTorch's network")
 
 
 def _call(function: Any, graph: Any, operands: Any, extra: tuple[Any, ...]) -> Any:
@@ -207,7 +207,7 @@ def _attribute(name: str) -> str:
 
 def _even(pads: Any) -> tuple[int, ...]:
     if any(before != after for before, after in pads):
-        raise NotCompared("a padding that differs before and after")
+        raise NotComparedError("a padding that differs before and after")
     return tuple(before for before, _ in pads)
 
 
@@ -223,4 +223,4 @@ def _optimizer(network: Network, net: nn.Module) -> torch.optim.Optimizer:
     if kind == "Adam":
         betas = (settings.pop("beta1"), settings.pop("beta2"))
         return torch.optim.Adam(net.parameters(), betas=betas, **settings, fused=True)
-    raise NotCompared(f"no optimizer {kind}")
+    raise NotComparedError(f"no optimizer {kind}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sides.network import Network, NotCompared
+from sides.network import Network, NotComparedError
 
 MOMENTS = {"Sgd": 1, "Adam": 2}
 
@@ -13,7 +13,7 @@ def moments(network: Network) -> int:
     """How many arrays the optimizer keeps for each parameter, all zeros at first."""
     kind = type(network.optimizer).__name__
     if kind not in MOMENTS or getattr(network.optimizer, "nesterov", False):
-        raise NotCompared(f"no optimizer {kind}")
+        raise NotComparedError(f"no optimizer {kind}")
     return MOMENTS[kind]
 
 
