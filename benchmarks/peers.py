@@ -72,9 +72,9 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def plan(asked: argparse.Namespace, threads: int) -> Plan:
-    """For one number of threads; what is timed has the last cores, what is prepared the others."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def plan(asked: argparse.Namespace, threads: int, processors: set[int]) -> Plan:
+    """For one number of threads; what is timed has the last processors, other work the first."""
+    cores = sorted(processors)
     timed = cores[-threads:]
     others = cores[: len(timed)]
     measures = [(TRAINING, n) for n in asked.training] + [(INFERENCE, n) for n in asked.inference]
@@ -93,10 +93,11 @@ def main() -> None:
     if (asked.add or asked.show) and figures.exists():
         for entry in json.loads(figures.read_text()):
             matches[entry["network"], entry["threads"]] = Match(**entry)
+    everywhere = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     missing = [n for n in asked.peers if not all(map(has_package, PEERS[n].packages))]
     for threads in () if asked.show else asked.threads:
-        todo = plan(asked, threads)
-        if hasattr(os, "sched_setaffinity"):
+        todo = plan(asked, threads, everywhere)
+        if everywhere:
             os.sched_setaffinity(0, todo.timed_on)
         peak = Peak()
         for name in asked.networks:
@@ -104,6 +105,8 @@ def main() -> None:
             figures.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps([match.as_json() for match in matches.values()], indent=1)
             figures.write_text(text + "\n")
+    if everywhere:
+        os.sched_setaffinity(0, everywhere)  # the page names the machine's processors, not one's
     ordered = sorted(matches.values(), key=lambda m: (m.threads, _rank(m.network)))
     write_page(ordered, asked.output.with_suffix(".txt"), missing)
     write_picture(ordered, asked.output.with_suffix(".png"))

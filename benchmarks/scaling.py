@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -69,7 +70,7 @@ def main() -> None:
         verdict = verdict if bits else "other bits"
         texts = (spread(found, ".0f") for found in rates)
         rows.append((network, *texts, spread(ratios, ".2f"), f"{SCALING_GOAL}", verdict))
-        print(rows[-1], flush=True)
+        print(*rows[-1], file=sys.stderr, flush=True)
     headings = ("network", "1 thread", "2 threads", "times as fast", "at least", "")
     report.table(headings, rows)
     report.finish()
