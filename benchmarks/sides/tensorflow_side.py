@@ -29,7 +29,7 @@ class TensorFlowSide:
         _set_up(threads)
         self._network = network
         self._turn = ChannelsLast(network)
-        self._function = partial(tf.function, jit_compile=variant == "xla")
+        self._function = partial(tf.function, jit_compile=variant == "xla", autograph=False)
         self._values: Values = {}
 
     def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
@@ -177,7 +177,8 @@ def _conv_transpose(op: Any, of: Values) -> Any:
     x, weight = of["input"], of["weight"]
     if op.groups > 1 or any(map(any, op.pad)) or any(op.output_pad):
         raise NotComparedError("a transposed convolution with groups or padding")
-    turned = tf.transpose(weight, (*range(len(op.kernel)), -1 % weight.ndim, -2 % weight.ndim))
+    rank = len(op.kernel)
+    turned = tf.transpose(weight, (*range(rank), rank + 1, rank))
     extents = zip(x.shape[1:-1], op.kernel, op.stride, strict=True)
     shape = (x.shape[0], *((n - 1) * s + k for n, k, s in extents), op.filters)
     y = tf.nn.conv_transpose(x, turned, shape, op.stride, "VALID", SPACE[len(op.kernel)])
