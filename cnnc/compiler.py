@@ -54,11 +54,12 @@ class Options:
     parameters: Mapping[str, float] = field(default_factory=dict)
     search: tuple[str | Path, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A built extension, the source and stub beside it, and the graph it came from."""
+    """A built extension, the source and stub beside it, and the forms that it came from."""
 
     name: str
     extension: Path
@@ -69,6 +70,8 @@ class Compiled:
     target: Target
     loadable: Path
     """The cache's copy of the extension, whose contents never change under a running process."""
+    fused: Graph
+    program: Program
 
     def load(self) -> ModuleType:
         """Import the extension; CompileError where this machine cannot run its target."""
@@ -116,7 +119,8 @@ def lower(
     yield "fused", verify_graph(fused)
     program = plan(fused, _target(options.target))
     yield "program", verify_program(program)
-    yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
+    name, origins = Path(source.name).name, _origins(graph, source)
+    yield "pyx", render(program, name, origins, profile=options.profile)
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
@@ -164,6 +168,8 @@ def compile_spec(
         graph,
         program.target,
         built.loadable,
+        forms["fused"],
+        program,
     )
 
 

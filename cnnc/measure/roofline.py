@@ -1,0 +1,6 @@
+def find_matplotlib():
+    return False
+
+
+def draw_roofline(p, f):
+    pass
