@@ -187,9 +187,9 @@ def _trains(choice: SpecChoice, training: bool | None) -> bool:
 def _check_drawing(path: Path) -> None:
     """Fail now, and not after the measurement, where the picture could not be made."""
     from cnnc.codegen.files import appearing
-    from cnnc.measure.roofline import find_matplotlib
+    from cnnc.measure.roofline import has_matplotlib
 
-    if not find_matplotlib():
+    if not has_matplotlib():
         fail("--svg needs matplotlib, which is not installed", "pip install 'cnnc[plot]'")
     try:
         with appearing(path, rename=False) as temporary:
@@ -213,12 +213,8 @@ def _latency_row(latency: Latency) -> tuple[str, ...]:
 
 def _time(seconds: float) -> str:
     """Three digits and a unit."""
-    for unit, scale in (("us", 1e6), ("ms", 1e3)):
-        if seconds * scale < 1000:
-            value = seconds * scale
-            break
-    else:
-        value, unit = seconds, "s"
+    units = (("us", 1e6 * seconds), ("ms", 1e3 * seconds), ("s", seconds))
+    unit, value = next((pair for pair in units if pair[1] < 1000), units[-1])
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
@@ -261,7 +257,7 @@ def _show_whole(found: Profile) -> None:
 def _lap_row(lap: Lap, name: str, total: float, ceilings: Ceilings) -> tuple[str, ...]:
     return (
         name,
-        _short(lap.direction),
+        lap.direction.replace("gradient", "grad"),
         *_times(lap.seconds, total),
         f"{lap.gflops:.1f}" if lap.flops else "-",
         f"{100 * lap.gflops / ceilings.gflops:.0f}" if lap.flops else "-",
@@ -273,12 +269,6 @@ def _lap_row(lap: Lap, name: str, total: float, ceilings: Ceilings) -> tuple[str
 def _times(seconds: float, total: float) -> tuple[str, str]:
     us = seconds * 1e6
     return f"{us:.{1 if us < 1000 else 0}f}", f"{100 * seconds / total:.1f}"
-
-
-def _short(direction: str) -> str:
-    """In few columns."""
-    short = direction.replace("gradient", "grad")
-    return short.removeprefix("batch ").removeprefix("channel ")
 
 
 def _latency_as_json(latency: Latency) -> dict[str, object]:

@@ -1,5 +1,6 @@
-"""How fast compiled models are: whole calls (bench), call by call (profile), against what the
-machine can do at most (peak).
+"""How fast compiled models are: whole (bench) and call by call (profile), against a peak.
+
+Uses the compiler from outside: nothing that compiles or runs a model needs this room.
 """
 
 from __future__ import annotations

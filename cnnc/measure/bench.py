@@ -83,7 +83,7 @@ def bench(
     for number in range(rounds):
         rates.append(peak.gflops())
         for call, found in zip(calls, times, strict=True):
-            found += _round(call)
+            found.extend(_round(call))
         if on_round is not None:
             on_round((number + 1) / rounds)
     # More threads than cores have no more to spend.
@@ -110,7 +110,7 @@ def _call(net: Any, case: Case) -> Callable[[], object]:
 def _round(call: Callable[[], object]) -> list[float]:
     """Seconds of each call of a round. The first, which finds other data in the caches, is left."""
     call()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + ROUND
     while not times or time.perf_counter() < end:
         start = time.perf_counter()

@@ -87,7 +87,7 @@ class Peak:
         """The clock now, from additions that take one cycle each."""
         rounds = 100_000
         times = [self._module.additions(rounds) for _ in range(slices)]
-        return 16 * rounds / statistics.median(times) / 1e9
+        return float(16 * rounds / statistics.median(times) / 1e9)
 
     def read_bandwidth(self, kibibytes: int) -> float:
         """GB/s of reading that many KiB again and again."""

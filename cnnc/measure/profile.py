@@ -118,25 +118,27 @@ def profile(
     step = _Step(module, net, random_samples(net, batch, training=training), training)
     step.warm_up(seconds / 10)
     cost = min(module.lap_cost(CLOCK_LAPS) for _ in range(10))
-    memory, rates, times, found = [peak.triad_bandwidth()], [], [], []
+    memory = [peak.triad_bandwidth()]
+    rates: list[float] = []
+    times: list[float] = []
+    tables: list[NDArray[np.float64]] = []
     end = time.perf_counter() + seconds
-    while not found or time.perf_counter() < end:
+    while not tables or time.perf_counter() < end:
         rates.append(peak.gflops())
         until = time.perf_counter() + ROUND
         step.run()  # the peak's loops have had the caches
         while True:
-            laps, whole = step.measure(cost)
-            found.append(laps)
-            times.append(whole)
+            tables.append(step.measure(cost))
+            times.append(float(tables[-1][:, 0].sum()))
             if time.perf_counter() > until:
                 break
     memory.append(peak.triad_bandwidth())
     ceilings = Ceilings(
         statistics.median(rates),
-        statistics.median(memory),
+        max(memory),
         tuple((name, peak.read_bandwidth(size)) for size, name in CACHES),
     )
-    medians = np.median(np.stack(found), axis=0)
+    medians = np.median(np.stack(tables), axis=0)
     places = dict(zip(module.LAP_PLACES, medians.tolist(), strict=True))
     laps = tuple(_laps(compiled, batch, training, places))
     return Profile(
@@ -144,7 +146,7 @@ def profile(
         compiled.target.name,
         training,
         batch,
-        len(found),
+        len(tables),
         statistics.median(times),
         laps,
         ceilings,
@@ -175,17 +177,14 @@ class _Step:
         while time.perf_counter() < end:
             self.run()
 
-    def measure(self, cost: float) -> tuple[NDArray[np.float64], float]:
-        """(seconds, laps) by place, and the seconds of the whole; reading the clock is taken off.
-
-        `cost` is in ticks.
-        """
+    def measure(self, cost: float) -> NDArray[np.float64]:
+        """(seconds, laps) by place, without the `cost`, in ticks, of reading the clock."""
         self.module.start_laps()
         self.run()
         found, nanoseconds = self.module.take_laps()
         table = np.array(found, np.float64)
         table[:, 0] = np.maximum(table[:, 0] - cost * table[:, 1], 0) * nanoseconds * 1e-9
-        return table, float(table[:, 0].sum())
+        return table
 
 
 def _laps(
@@ -259,7 +258,8 @@ class _Namer:
         if isinstance(node.op, Gradient):
             direction = f"{node.op.wrt} gradient"
         elif node.layer:
-            direction = node.op.NAME.replace("_", " ")
+            words = node.op.NAME.replace("_", " ")
+            direction = words.removeprefix("batch ").removeprefix("channel ")
         else:
             direction = "forward"
         return layer, what, f"{direction}, sum" if kind == "finish" and made_in_parts else direction
