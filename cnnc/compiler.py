@@ -155,7 +155,7 @@ def compile_spec(
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
     program: Program = forms["program"]
-    stub = render_stub(program, Path(source.name).name)
+    stub = render_stub(program, Path(source.name).name, profile=options.profile)
     built = build(program.name, forms["pyx"], stub, program.target, output, on_compile)
     tell("build", time.perf_counter() - start)
     graph: Graph = forms["graph"]

@@ -66,12 +66,16 @@ def render(
     )
 
 
-def render_stub(program: Program, source: str) -> str:
-    """The extension's .pyi."""
-    page = template("module.pyi.j2")
-    return _tidy(
-        page.render(program=program, source=source, version=__version__, **interface(program))
+def render_stub(program: Program, source: str, *, profile: bool = False) -> str:
+    """The extension's .pyi, of a module to `profile` or of an ordinary one."""
+    page = template("module.pyi.j2").render(
+        program=program,
+        source=source,
+        version=__version__,
+        profile=profile,
+        **interface(program),
     )
+    return _tidy(page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,6 @@ def profile(
     step = _Step(module, net, random_samples(net, batch, training=training), training)
     step.warm_up(seconds / 10)
     cost = min(module.lap_cost(CLOCK_LAPS) for _ in range(10))
-    memory = [peak.triad_bandwidth()]
     rates: list[float] = []
     times: list[float] = []
     tables: list[NDArray[np.float64]] = []
@@ -132,10 +131,9 @@ def profile(
             times.append(float(tables[-1][:, 0].sum()))
             if time.perf_counter() > until:
                 break
-    memory.append(peak.triad_bandwidth())
     ceilings = Ceilings(
         statistics.median(rates),
-        max(memory),
+        peak.triad_bandwidth(),
         tuple((name, peak.read_bandwidth(size)) for size, name in CACHES),
     )
     medians = np.median(np.stack(tables), axis=0)
