@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import plus
-from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
+from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Result, Schedule, Segment
 
 WIDTH = 100
 
@@ -53,6 +53,13 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    results: tuple[Result, ...] = ()
+    """The outputs that it hands back."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one sample."""
+        return self.schedule == "single"
 
     @property
     def call(self) -> str:
@@ -63,11 +70,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A schedule: what is prepared once, then its blocks."""
+    """A schedule: what is prepared once, then its blocks; `cost` is what one takes, as there."""
 
     name: str
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
+    cost: int
 
 
 def batches(program: Program, clock: Clock | None = None) -> list[Batch]:
@@ -93,8 +101,10 @@ def _batch(program: Program, schedule: Schedule, clock: Clock | None) -> Batch:
         _block(program, schedule.name, f"{number}" if several else "", segment, takes, clock)
         for number, segment in enumerate(schedule.segments)
     )
-    prepare = _once(program, schedule.prepare)
-    return Batch(schedule.name, _timed(prepare, schedule.prepare, clock, schedule.name), blocks)
+    prepare = _timed(
+        _once(program, schedule.prepare), schedule.prepare, clock, schedule.name, "prepare"
+    )
+    return Batch(schedule.name, prepare, blocks, schedule.cost)
 
 
 def _block(
@@ -117,7 +127,15 @@ def _block(
         _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        _results(program, schedule),
     )
+
+
+def _results(program: Program, schedule: str) -> tuple[Result, ...]:
+    """What a schedule hands back."""
+    if schedule == "single" and program.single is not None:
+        return program.single.results
+    return program.results if schedule == "infer" else ()
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
@@ -129,7 +147,7 @@ def _timed(
     calls: Sequence[Call],
     clock: Clock | None,
     schedule: str,
-    kind: str = "prepare",
+    kind: str,
 ) -> tuple[str, ...]:
     """The texts of calls, each with its lap; what came before the first is none of theirs."""
     if clock is None or not texts:

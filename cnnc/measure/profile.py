@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cnnc.compiler import Compiled
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Schedule
+from cnnc.ir.program import Call, Result, Schedule
 from cnnc.measure.peak import CACHES, Ceilings, Peak
 from cnnc.measure.samples import random_samples
 from cnnc.measure.work import Traffic, node_flops
@@ -188,39 +188,72 @@ class _Step:
 def _laps(
     compiled: Compiled, batch: int, training: bool, places: dict[Any, list[float]]
 ) -> Iterator[Lap]:
-    """The laps of a schedule, in its order, and what is left."""
-    program = compiled.program
-    wanted = program.train if training else program.infer
-    graph = compiled.fused
-    if training and graph.step is not None:
-        graph = graph.step
-    if wanted is None:
-        raise TypeError("a program infers")
-    traffic = Traffic.of(program, graph, batch)
-    in_blocks = (call.computes for segment in wanted.segments for call in segment.calls)
-    namer = _Namer(compiled.graph, graph, frozenset(in_blocks))
-    for kind, name, call in _spots(wanted):
-        seconds, calls = places[wanted.name, kind, name]
-        if call is not None:
-            node = graph.node(name)
-            layer, op, direction = namer.of(node, kind)
-            flops = batch * node_flops(node, graph) if kind == "call" else 0
-            moved = traffic.call(call, calls, finish=kind == "finish")
-            yield Lap(layer, op, direction, call.kernel, calls, seconds, flops, moved)
-        else:
-            load = next(load for load in wanted.loads if load.name == name)
-            yield Lap(name, "input", "load", "", calls, seconds, 0, traffic.load(load))
-    if not training:
-        for result in program.results:
-            seconds, calls = places[wanted.name, "store", result.name]
-            moved = traffic.store(result.name)
-            yield Lap(result.name, "output", "store", result.kernel, calls, seconds, 0, moved)
-    elif program.training is not None:
+    """The laps of a step, in its order, and what is left."""
+    program, fused = compiled.program, compiled.fused
+    if training and program.train is not None and program.training is not None:
+        part = _Part(compiled, program.train, (), fused.step or fused, batch)
+        yield from part.laps(places)
         name = program.training.optimizer.NAME
-        seconds, calls = places[wanted.name, "update", name]
-        yield Lap(name, "optimizer", "update", "", calls, seconds, 0, traffic.update())
+        seconds, calls = places["train", "update", name]
+        yield Lap(name, "optimizer", "update", "", calls, seconds, 0, part.traffic.update())
+    else:
+        alone, single = batch % program.target.lanes, program.single
+        if single is None or alone > single.most:
+            alone = 0
+        if batch > alone:
+            part = _Part(compiled, program.infer, program.results, fused, batch - alone)
+            yield from part.laps(places)
+        if alone and single is not None:
+            yield from _Part(
+                compiled, single.schedule, single.results, fused, alone, single.graph
+            ).laps(places)
     seconds, calls = places["", "outside", ""]
     yield Lap("outside kernels", "outside kernels", "", "", calls, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one schedule does in a step, of so many samples.
+
+    `lowered` is what it computes where that is another form of the `graph`.
+    """
+
+    compiled: Compiled
+    schedule: Schedule
+    results: tuple[Result, ...]
+    graph: Graph
+    samples: int
+    lowered: Graph | None = None
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts bytes."""
+        return Traffic.of(self.compiled.program, self.graph, self.samples, self.lowered)
+
+    def laps(self, places: dict[Any, list[float]]) -> Iterator[Lap]:
+        """In the order of the schedule; what a step does not do again is left out."""
+        traffic, graph = self.traffic, self.graph
+        in_blocks = (c.computes for segment in self.schedule.segments for c in segment.calls)
+        namer = _Namer(self.compiled.graph, self.lowered or graph, frozenset(in_blocks))
+        for kind, name, call in _spots(self.schedule):
+            seconds, calls = places[self.schedule.name, kind, name]
+            if not calls:
+                continue
+            if call is not None:
+                known = self.lowered is None or graph.has(name)
+                node = graph.node(name) if known else namer.graph.node(name)
+                layer, op, direction = namer.of(node, kind)
+                counts = known and kind == "call"
+                flops = self.samples * node_flops(node, graph) if counts else 0
+                moved = traffic.call(call, calls, finish=kind == "finish")
+                yield Lap(layer, op, direction, call.kernel, calls, seconds, flops, moved)
+            else:
+                load = next(load for load in self.schedule.loads if load.name == name)
+                yield Lap(name, "input", "load", "", calls, seconds, 0, traffic.load(load))
+        for result in self.results:
+            seconds, calls = places[self.schedule.name, "store", result.name]
+            moved = traffic.store(result)
+            yield Lap(result.name, "output", "store", result.kernel, calls, seconds, 0, moved)
 
 
 def _spots(schedule: Schedule) -> Iterator[tuple[str, str, Call | None]]:

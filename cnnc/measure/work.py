@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Load, Operand, Program
+from cnnc.ir.program import Call, Load, Operand, Program, Result
 from cnnc.ops.op import Gradient, Input
 
 FLOAT_BYTES = 4
@@ -56,10 +56,15 @@ class Traffic:
     shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, program: Program, graph: Graph, samples: int) -> Traffic:
-        """For the graph, fused, that a schedule of the program computes."""
-        shapes = {slot.name: slot.shape for slot in program.slots}
-        return cls(program, graph, samples, shapes | {n.name: n.shape for n in graph.nodes})
+    def of(
+        cls, program: Program, graph: Graph, samples: int, lowered: Graph | None = None
+    ) -> Traffic:
+        """For the graph, fused, that a schedule of the program computes, perhaps `lowered`."""
+        nodes = (*(lowered.nodes if lowered else ()), *graph.nodes)
+        shapes = {node.name: node.shape for node in nodes}
+        return cls(
+            program, graph, samples, shapes | {slot.name: slot.shape for slot in program.slots}
+        )
 
     @property
     def blocks(self) -> int:
@@ -93,10 +98,9 @@ class Traffic:
         size = 1 if load.dtype == "uint8" else FLOAT_BYTES
         return self.samples * load.features * (size + FLOAT_BYTES)
 
-    def store(self, name: str) -> int:
+    def store(self, result: Result) -> int:
         """Of an output that is handed back."""
-        features = next(r.features for r in self.program.results if r.name == name)
-        return 2 * self.samples * features * FLOAT_BYTES
+        return 2 * self.samples * result.features * FLOAT_BYTES
 
     def update(self) -> int:
         """Of the optimizer: all groups' gradients in, their sum out, weights and state both."""

@@ -83,8 +83,8 @@ def timed(written: dict[str, str]) -> dict[str, Compiled]:
 
 
 def measured(timed: dict[str, Compiled], peak: Peak, name: str, *, training: bool) -> Profile:
-    """Two steps of 40 samples: the last block of every target is not full."""
-    return profile(timed[name], peak, 40, training=training, seconds=1e-9)
+    """A few steps of 48 samples: whole blocks of every target."""
+    return profile(timed[name], peak, 48, training=training, seconds=1e-9)
 
 
 def outputs(net: Any, arrays: tuple[Any, ...]) -> list[Any]:
@@ -131,7 +131,7 @@ def test_every_call_of_a_step_is_counted(
     program = timed[name].program
     schedule = program.train if training else program.infer
     assert schedule is not None
-    blocks = -(-40 // program.target.lanes)
+    blocks = 48 // program.target.lanes
     wanted: Counter[str] = Counter()
     for call in schedule.prepare:
         wanted[call.kernel] += 1
@@ -161,7 +161,7 @@ def test_operations_are_those_of_the_graph(
     step = graph.step
     assert step is not None
     flops = training_flops(step) if training else forward_flops(graph)
-    assert found.flops == 40 * flops > 0
+    assert found.flops == 48 * flops > 0
     assert sum(lap.flops for lap in found.by_kind()) == found.flops
 
 
@@ -187,7 +187,7 @@ def test_bytes_of_a_call_are_its_operands_once(timed: dict[str, Compiled]) -> No
     assert traffic.call(pool, 3) == 4 * 40 * (made + 4 * 2 * 2)
     (load,) = program.infer.loads
     assert traffic.load(load) == 40 * 2 * 4 * image
-    assert traffic.store(program.results[0].name) == 40 * 2 * 4 * (4 * 2 * 2)
+    assert traffic.store(program.results[0]) == 40 * 2 * 4 * (4 * 2 * 2)
 
 
 def test_laps_of_a_batchnorm_say_whose_they_are(timed: dict[str, Compiled], peak: Peak) -> None:
