@@ -110,8 +110,8 @@ def test_the_clock_changes_no_result(
 
 def test_the_ordinary_module_has_no_clock(written: dict[str, str]) -> None:
     source, options = open_spec(written["segments"])
-    assert "clock" not in emit(source, "pyx", options)
-    assert "clock" in emit(source, "pyx", Options(profile=True))
+    assert "clock_lap" not in emit(source, "pyx", options)
+    assert "clock_lap" in emit(source, "pyx", Options(profile=True))
 
 
 @pytest.mark.parametrize(
