@@ -61,11 +61,12 @@ class Options:
     search: tuple[str | Path, ...] = ()
     limits: Limits = DEFAULT_LIMITS
     algorithm: str | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A built extension, its stub and the source of each target, and the graph it came from."""
+    """A built extension, its stub and each target's source, and the forms that it came from."""
 
     name: str
     extension: Path
@@ -76,6 +77,8 @@ class Compiled:
     targets: tuple[Target, ...]
     loadable: Path
     """The cache's copy of the extension, whose contents never change under a running process."""
+    fused: Graph
+    programs: tuple[Program, ...]
 
     @property
     def pyx(self) -> Path:
@@ -87,6 +90,11 @@ class Compiled:
         """The one that is taken on this machine; the most capable where it runs none."""
         host = native_target()
         return next((each for each in self.targets if each.runs_on(host)), self.targets[0])
+
+    @property
+    def program(self) -> Program:
+        """That of `target`."""
+        return next(each for each in self.programs if each.target == self.target)
 
     def load(self) -> ModuleType:
         """Import the extension; CompileError where this machine can run none of its targets."""
@@ -134,10 +142,11 @@ def lower(
     fused = fuse(grad)
     yield "fused", verify_graph(fused)
     choose = prefer(options.algorithm) if options.algorithm else best_guess
+    name, origins = Path(source.name).name, _origins(graph, source)
     for target in _targets(options.target):
         program = plan(fused, target, choose)
         yield "program", verify_program(program)
-        yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
+        yield "pyx", render(program, name, origins, profile=options.profile)
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
@@ -169,15 +178,17 @@ def compile_spec(
     tell = on_stage or _say_nothing
     forms: dict[str, Any] = {}
     texts: dict[str, str] = {}
+    programs: list[Program] = []
     start = time.perf_counter()
     for stage, form in lower(source, options, warn):
         forms[stage] = form
         if stage == "pyx":
-            texts[forms["program"].target.name] = form
+            programs.append(forms["program"])
+            texts[programs[-1].target.name] = form
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
-    program: Program = forms["program"]
-    stub = render_stub(program, Path(source.name).name)
+    program = programs[0]
+    stub = render_stub(program, Path(source.name).name, profile=options.profile)
     built = build_targets(program.name, texts, stub, output, on_compile)
     tell("build", time.perf_counter() - start)
     return Compiled(
@@ -189,6 +200,8 @@ def compile_spec(
         forms["graph"],
         tuple(TARGETS[name] for name in texts),
         built.loadable,
+        forms["fused"],
+        tuple(programs),
     )
 
 

@@ -43,8 +43,11 @@ def compile_model(
     *,
     verbose: bool = False,
     announce: bool = False,
+    profile: bool = False,
 ) -> Compiled:
     """Check and compile for this machine; say so in a line if it took time or `announce`."""
+    from dataclasses import replace
+
     from cnnc.codegen.build import check_runs_here
     from cnnc.codegen.toolchain import host_targets, named_targets
     from cnnc.compiler import compile_spec
@@ -55,7 +58,7 @@ def compile_model(
     warnings: list[Diagnostic] = []
     compiled = compile_spec(
         choice.spec,
-        options=choice.options(target),
+        options=replace(choice.options(target), profile=profile),
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,

@@ -101,7 +101,7 @@ def _single(
         results.append(Result(output.name, shape, offset, kernel.name))
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, floats_of(room, room.shared)) + LINE
-    return (Single(schedule, tuple(results), lowered.most), end), ""
+    return (Single(schedule, tuple(results), lowered.most, lowered.graph), end), ""
 
 
 def _arena(graph: Graph) -> tuple[tuple[Slot, ...], int, int]:
