@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from cnnc.version import __version__
@@ -23,6 +24,8 @@ def compile(  # noqa: A001 - the verb of this package
     model: str | None = None,
     parameters: Mapping[str, float] | None = None,
     search: Iterable[str | Path] = (),
+    tune: float | bool = False,
+    tuning: str | Path | None = None,
     **limits: int,
 ) -> Any:
     """The Model class of a compiled spec file.
@@ -31,10 +34,12 @@ def compile(  # noqa: A001 - the verb of this package
     sets the model's parameters. With `output`, the extension, its source and its stub are left in
     that directory. `target` is a name such as `x86-64-v3`, or several with commas between them, of
     which the module chooses when it is imported; by default the build machine's. `search` are
-    directories, besides the spec's own, from which it may import. `limits` are those of
+    directories, besides the spec's own, from which it may import. `tune` measures first, for about
+    so many seconds (True: 60), which algorithm and tiles of each kernel are the fastest here;
+    `tuning` takes them from a file that `cnnc compile --tune` left. `limits` are those of
     cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
     activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
-    type, ValueError for a limit out of range, and cnnc.diagnostics.CompileError for a spec that
+    type, ValueError for a limit or a time out of range, and cnnc.diagnostics.CompileError for a spec that
     cannot be read or is wrong, and for a build that fails.
     """
     # Imported here: `import cnnc.runtime` must not load the compiler.
@@ -50,8 +55,35 @@ def compile(  # noqa: A001 - the verb of this package
     if isinstance(search, str | Path):
         raise TypeError(f"search is a list of directories, got {search!r:.60}; write [{search!r}]")
     options = Options(target, model, parameters or {}, tuple(search), _limits(limits))
+    options = _tuned(path, options, tune, tuning)
     directory = None if output is None else Path(output)
     return compile_spec(path, output=directory, options=options).load().Model
+
+
+def _tuned(
+    path: str | Path, options: Options, tune: float | bool, tuning: str | Path | None
+) -> Options:
+    """The options with what is measured now, or was before."""
+    from dataclasses import replace
+
+    if not isinstance(tune, int | float):
+        raise TypeError(f"tune is a number of seconds, or True, got {tune!r:.60}")
+    if tuning is not None and not isinstance(tuning, str | PathLike):
+        raise TypeError(f"tuning is a file's path, got {tuning!r:.60}")
+    if not 0 <= tune < float("inf"):
+        raise ValueError(f"tune is a number of seconds, got {tune}")
+    if tune and tuning is not None:
+        raise ValueError("tune measures, tuning takes what was measured: give one of them")
+    if tuning is not None:
+        from cnnc.tuning import read_tuning
+
+        return replace(options, tuning=read_tuning(tuning))
+    if not tune:
+        return options
+    from cnnc.measure.tune import SECONDS
+    from cnnc.measure.tune import tune as measure
+
+    return replace(options, tuning=measure(path, options, SECONDS if tune is True else tune))
 
 
 def _limits(given: Mapping[str, int]) -> Limits:

@@ -34,10 +34,11 @@ from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.text import format_graph, format_program
 from cnnc.ir.verify import verify_graph, verify_program
-from cnnc.passes.choice import best_guess, prefer
+from cnnc.passes.choice import Choice, best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
+from cnnc.tuning import Tuning
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
 TARGET_STAGES = ("program", "pyx")
@@ -52,7 +53,11 @@ class Options:
     module chooses when it is imported; None is the build machine's. model: which model of the file.
     parameters: values for the model's parameters. search: directories, besides the spec's own, from
     which it may import. limits: how large spec and network may be. algorithm: `direct` or
-    `winograd`, for kernels that have it; None leaves it to the cost model.
+    `winograd`, for kernels that have it; None leaves it to the cost model. profile: with a clock
+    after every call, see cnnc.measure. tuning: what was measured, to be built again (cnnc.tuning).
+    choose: takes each kernel's form. alone: up to how many samples inference takes one by one, from
+    a block's on all of them; None leaves it to `tuning` or the cost model. Raises ValueError where
+    more than one of algorithm, tuning and choose is given.
     """
 
     target: str | None = None
@@ -62,6 +67,13 @@ class Options:
     limits: Limits = DEFAULT_LIMITS
     algorithm: str | None = None
     profile: bool = False
+    tuning: Tuning | None = None
+    choose: Choice | None = None
+    alone: int | None = None
+
+    def __post_init__(self) -> None:
+        if sum(each is not None for each in (self.algorithm, self.tuning, self.choose)) > 1:
+            raise ValueError("one of algorithm, tuning and choose says which kernels to take")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +153,14 @@ def lower(
     yield "grad", verify_graph(grad)
     fused = fuse(grad)
     yield "fused", verify_graph(fused)
-    choose = prefer(options.algorithm) if options.algorithm else best_guess
+    targets = _targets(options.target)
+    if options.tuning is not None:
+        options.tuning.check_targets(targets)
     name, origins = Path(source.name).name, _origins(graph, source)
-    for target in _targets(options.target):
-        program = plan(fused, target, choose)
+    for target in targets:
+        program = plan(fused, target, *_choices(options, target, graph.digest))
+        if options.tuning is not None:
+            options.tuning.check_program(program)
         yield "program", verify_program(program)
         yield "pyx", render(program, name, origins, profile=options.profile)
 
@@ -212,6 +228,17 @@ def _say_nothing(stage: str, seconds: float) -> None:
 
 def _targets(text: str | None) -> tuple[Target, ...]:
     return host_targets() if text is None else named_targets(text, "target")
+
+
+def _choices(options: Options, target: Target, digest: str) -> tuple[Choice, int | None]:
+    """What takes the kernels' forms, and up to how many samples go one by one."""
+    choose, alone = options.choose or best_guess, options.alone
+    if options.algorithm:
+        choose = prefer(options.algorithm)
+    if options.tuning is not None and options.tuning.target == target.name:
+        choose = options.tuning.choose()
+        alone = options.tuning.alone_of(digest) if alone is None else alone
+    return choose, alone
 
 
 def _origins(graph: Graph, source: Source) -> dict[str, Origin]:

@@ -159,6 +159,7 @@ OTHER_CODES: dict[str, str] = {
     "build-failed": "Cython or the C compiler fails on the generated source",
     "build-killed": "Cython or the C compiler was ended by a signal",
     "build-cache": "a cache directory that cannot be used",
+    "tuning-file": "a tuning file that cannot be read, is damaged, or is for something else",
     "build-output": "an output directory that cannot be written",
 }
 """What can go wrong around a spec: files, options, tools."""

@@ -15,6 +15,7 @@ from cnnc.cli.options import (
     verbose_option,
 )
 from cnnc.cli.report import show_compiling, show_stage, show_warnings, shown_path, size
+from cnnc.cli.tuning import Tuned, leave_tuning, tuning_options
 
 if TYPE_CHECKING:
     from cnnc.diagnostics import Diagnostic
@@ -30,27 +31,31 @@ if TYPE_CHECKING:
     help="Directory for the files; made where it is missing.  [default: the current one]",
 )
 @target_option
+@tuning_options
 @verbose_option
 def compile_command(
     choice: SpecChoice,
     output: Path,
     target: str | None,
+    tuned: Tuned,
     verbose: bool,
 ) -> None:
     """Compile a spec to a Python extension module.
 
     Leaves the extension, its Cython source and its type stubs, e.g. lenet.<abi>.so, lenet.pyx and
     lenet.pyi, and says how to import it. With several targets there is a source for each, e.g.
-    lenet.x86-64-v3.pyx. Nothing is compiled twice: see `cnnc cache`.
+    lenet.x86-64-v3.pyx. With --tune it leaves lenet.tuning.json, too, from which --tuning builds
+    the same again. Nothing is compiled twice: see `cnnc cache`.
     """
     from cnnc.compiler import compile_spec
 
+    options = tuned.options(choice.spec, choice.options(target))
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     built = compile_spec(
         choice.spec,
         output=output,
-        options=choice.options(target),
+        options=options,
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,
@@ -59,7 +64,11 @@ def compile_command(
     seconds = time.perf_counter() - started
     origin = "taken from the cache" if built.cached else "compiled"
     click.echo(f"{built.name}: {origin} in {seconds:.2f} s")
-    for path in (built.extension, *built.sources, built.stub):
+    files = [built.extension, *built.sources, built.stub]
+    if tuned.seconds is not None and options.tuning is not None:
+        files.append(output / f"{built.name}.tuning.json")
+        leave_tuning(options.tuning, files[-1])
+    for path in files:
         click.echo(f"  {shown_path(path)}  ({size(path.stat().st_size)})")
     here = output.resolve() == Path.cwd().resolve()
     place = "from this directory" if here else f"with {shown_path(output)} on PYTHONPATH"

@@ -21,6 +21,7 @@ from cnnc.cli.options import (
     threads_option,
 )
 from cnnc.cli.report import fail, show_table
+from cnnc.cli.tuning import Tuned, tuning_options
 
 if TYPE_CHECKING:
     from cnnc.runtime import Evaluation
@@ -49,6 +50,7 @@ weights_option = click.option(
 @data_option
 @threads_option
 @target_option
+@tuning_options
 @format_option
 def evaluate(
     choice: SpecChoice,
@@ -56,6 +58,7 @@ def evaluate(
     data: str | None,
     threads: int | None,
     target: str | None,
+    tuned: Tuned,
     output_format: str,
 ) -> None:
     """Measure trained weights on the test data: loss, accuracy, confusions."""
@@ -67,7 +70,7 @@ def evaluate(
         fail(f"{choice.spec} has no train block, and so no loss to measure")
     path = find_weights(choice.spec, weights, graph)
     dataset = find_dataset(data, graph)
-    net = load_model(choice, path, threads, target)
+    net = load_model(choice, path, threads, target, tuned)
     started = time.perf_counter()
     result = measure(net, dataset.test_images, dataset.test_labels)
     seconds = time.perf_counter() - started
@@ -118,6 +121,7 @@ def _accuracies(result: Evaluation) -> dict[str, float | None]:
 )
 @threads_option
 @target_option
+@tuning_options
 @format_option
 def predict(
     choice: SpecChoice,
@@ -127,6 +131,7 @@ def predict(
     top: int | None,
     threads: int | None,
     target: str | None,
+    tuned: Tuned,
     output_format: str,
 ) -> None:
     """Run a trained model on image files or .npy arrays.
@@ -145,7 +150,7 @@ def predict(
             "run it from Python: net = Model.load(weights); net(...)",
         )
     path = find_weights(choice.spec, weights, graph)
-    net = load_model(choice, path, threads, target)
+    net = load_model(choice, path, threads, target, tuned)
     ((name, shape),) = net.input_shapes.items()
     answers = []
     for file in files:

@@ -12,6 +12,7 @@ import click
 from cnnc.cli.models import compile_model, resolve_model
 from cnnc.cli.options import SpecChoice, spec_options, target_option, threads_option, verbose_option
 from cnnc.cli.report import fail, show_compiling, show_table
+from cnnc.cli.tuning import Tuned, tuning_options
 
 if TYPE_CHECKING:
     from cnnc.cli.options import Command
@@ -62,6 +63,7 @@ def format_options(command: Command) -> Command:
     "--seconds", type=SECONDS, default=2.0, show_default=True, help="Time for each batch."
 )
 @target_option
+@tuning_options
 @format_options
 @verbose_option
 def bench_command(
@@ -71,6 +73,7 @@ def bench_command(
     threads: int | None,
     seconds: float,
     target: str | None,
+    tuned: Tuned,
     output_format: str,
     verbose: bool,
 ) -> None:
@@ -81,7 +84,7 @@ def bench_command(
     between them.
     """
     trains = _trains(choice, training)
-    compiled = compile_model(choice, target, verbose=verbose)
+    compiled = compile_model(choice, target, verbose=verbose, tuned=tuned)
     from cnnc.measure import Case, Peak, bench
 
     directions = [False, True] if training is None else [training]
@@ -136,6 +139,7 @@ def bench_command(
     help="Draw the roofline into this file; needs matplotlib.",
 )
 @target_option
+@tuning_options
 @format_options
 @verbose_option
 def profile_command(
@@ -147,6 +151,7 @@ def profile_command(
     everything: bool,
     svg: Path | None,
     target: str | None,
+    tuned: Tuned,
     output_format: str,
     verbose: bool,
 ) -> None:
@@ -160,7 +165,7 @@ def profile_command(
     training = trains if training is None else training
     if svg is not None:
         _check_drawing(svg)
-    compiled = compile_model(choice, target, verbose=verbose, profile=True)
+    compiled = compile_model(choice, target, verbose=verbose, profile=True, tuned=tuned)
     from cnnc.measure import Peak, profile
 
     peak = Peak(compiled.target, show_compiling)

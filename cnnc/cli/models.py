@@ -13,6 +13,7 @@ from cnnc.cli.report import fail, show_compiling, show_stage, show_warnings
 
 if TYPE_CHECKING:
     from cnnc.cli.options import SpecChoice
+    from cnnc.cli.tuning import Tuned
     from cnnc.compiler import Compiled
     from cnnc.diagnostics import Diagnostic
     from cnnc.ir.graph import Graph
@@ -44,6 +45,7 @@ def compile_model(
     verbose: bool = False,
     announce: bool = False,
     profile: bool = False,
+    tuned: Tuned | None = None,
 ) -> Compiled:
     """Check and compile for this machine; say so in a line if it took time or `announce`."""
     from dataclasses import replace
@@ -54,11 +56,14 @@ def compile_model(
 
     if target is not None or os.environ.get("CNNC_TARGET"):
         check_runs_here(*(named_targets(target) if target else host_targets()))
+    options = replace(choice.options(target), profile=profile)
+    if tuned is not None:
+        options = tuned.options(choice.spec, options)
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     compiled = compile_spec(
         choice.spec,
-        options=replace(choice.options(target), profile=profile),
+        options=options,
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,
@@ -86,9 +91,15 @@ def find_weights(spec: str, weights: Path | None, graph: Graph) -> Path:
     return path
 
 
-def load_model(choice: SpecChoice, weights: Path, threads: int | None, target: str | None) -> Any:
+def load_model(
+    choice: SpecChoice,
+    weights: Path,
+    threads: int | None,
+    target: str | None,
+    tuned: Tuned | None = None,
+) -> Any:
     """The model of a spec with trained weights."""
-    compiled = compile_model(choice, target)
+    compiled = compile_model(choice, target, tuned=tuned)
     try:
         net = compiled.load().Model.load(weights)
     except OSError as error:

@@ -18,6 +18,7 @@ from cnnc.cli.options import (
     verbose_option,
 )
 from cnnc.cli.report import count, fail, show_stage, show_table, show_warnings, size
+from cnnc.cli.tuning import Tuned, tuning_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,11 +94,13 @@ def summary(choice: SpecChoice, output_format: str) -> None:
 @click.argument("stage", type=click.Choice(STAGES), metavar="STAGE")
 @spec_options
 @target_option
+@tuning_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 def emit(
     stage: str,
     choice: SpecChoice,
     target: str | None,
+    tuning: Path | None,
     output: Path | None,
 ) -> None:
     """Print what a stage of the compiler makes of a spec.
@@ -110,7 +113,8 @@ def emit(
     from cnnc.compiler import emit as emit_stage
     from cnnc.compiler import open_spec
 
-    source, options = open_spec(choice.spec, choice.options(target))
+    options = Tuned(None, tuning).options(choice.spec, choice.options(target))
+    source, options = open_spec(choice.spec, options)
     text = emit_stage(source, stage, options).rstrip("\n") + "\n"
     if output is None:
         click.echo(text, nl=False)

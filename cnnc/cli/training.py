@@ -17,6 +17,7 @@ from cnnc.cli.options import (
     verbose_option,
 )
 from cnnc.cli.report import fail, shown_path
+from cnnc.cli.tuning import Tuned, tuning_options
 
 COUNT = click.IntRange(1, 2**24 - 1)
 """The epochs and batches that a spec may have, too."""
@@ -39,6 +40,7 @@ COUNT = click.IntRange(1, 2**24 - 1)
     help="File for the weights.  [default: NAME.safetensors]",
 )
 @target_option
+@tuning_options
 @verbose_option
 def train(
     choice: SpecChoice,
@@ -50,6 +52,7 @@ def train(
     data: str | None,
     output: Path | None,
     target: str | None,
+    tuned: Tuned,
     verbose: bool,
 ) -> None:
     """Compile a spec, train the model, save its weights.
@@ -67,7 +70,7 @@ def train(
     output = output or Path(f"{graph.name}.safetensors")
     _check_writable(output)
     seed = graph.training.seed if seed is None else seed
-    compiled = compile_model(choice, target, verbose=verbose, announce=True)
+    compiled = compile_model(choice, target, verbose=verbose, announce=True, tuned=tuned)
     module = compiled.load()
     net = module.Model(seed=seed, threads=threads)
     if lr is not None:

@@ -7,6 +7,7 @@ sizes and hashes, and is rebuilt where it no longer matches. Knows nothing of co
     <cache>/locks/<key>.lock  held while an entry is built
     <cache>/work/             entries being filled
     <cache>/failed/<name>/    what the last failed build of a model left to look at
+    <cache>/tuning/           what was measured of kernels, see cnnc.tuning
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Cache:
     def clear(self) -> Usage:
         """Delete all entries and leftovers; say what was there."""
         before = self.usage()
-        for room in ("entries", "failed"):
+        for room in ("entries", "failed", "tuning"):
             if (self.root / room).exists():
                 self._discard(self.root / room)
         shutil.rmtree(self.root / "work", ignore_errors=True)

@@ -70,6 +70,10 @@ class Kernel:
     returns_floats: bool = False
     """Its result is plain floats, a block's part of what is one for the batch, or that itself."""
     result: Layout | None = None
+    asked: tuple[str, ...] = ()
+    """What a choice among several forms calls it; see cnnc.passes.choice."""
+    why: str = ""
+    """Why it has this form, where a measurement or its absence is the reason."""
 
     def pointers(self) -> tuple[str, ...]:
         """Its operands' names in order; what the epilogue reads stands before the result."""
@@ -194,8 +198,8 @@ class Single:
     """Inference of one sample, whose channels lie in lanes; see cnnc.ops.single.
 
     `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
-    is up to how many samples beyond whole blocks go through it, one by one. `graph` is what it
-    computes.
+    is up to how many samples beyond whole blocks go through it, one by one; as many as there are
+    lanes take whole blocks, too. `graph` is what it computes.
     """
 
     schedule: Schedule
@@ -256,6 +260,15 @@ class Program:
     def by_blocks(self) -> tuple[Schedule, ...]:
         """Those that go through blocks of samples."""
         return tuple(s for s in (self.infer, self.loss, self.train) if s is not None)
+
+    def alone(self, samples: int) -> int:
+        """How many of so many samples inference takes one by one: the last."""
+        if self.single is None:
+            return 0
+        if self.single.most >= self.target.lanes:
+            return samples
+        rest = samples % self.target.lanes
+        return rest if rest <= self.single.most else 0
 
     def kernel(self, name: str) -> Kernel:
         """The kernel of that name; KeyError where there is none."""

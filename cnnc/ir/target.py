@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Target:
     """A processor family. `lanes` floats fit a SIMD register, of which there are `registers`.
 
-    `level1` is the size, bytes, of the data cache that tiles are sized for: that of the smallest
-    common machine of the family, so that a source is the same wherever it is generated.
+    `level1` and `level2` are the sizes, bytes, of the caches that tiles are sized for: those of the
+    smallest common machine of the family, so that a source is the same wherever it is generated.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Target:
     flags: tuple[str, ...]
     machine: str
     level1: int = 32 * 1024
+    level2: int = 1024 * 1024
 
     def runs_on(self, processor: Target) -> bool:
         """Whether a processor that is good for the target `processor` runs code for this one."""

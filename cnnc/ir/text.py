@@ -83,12 +83,16 @@ def format_program(program: Program) -> str:
         lines.append(f"  kernel {kernel.name}{fused}")
         if kernel.form.reason():
             lines.append(f"      {kernel.form.reason()}")
+        if kernel.why:
+            lines.append(f"      {kernel.why}")
         if len(kernel.layers) > 1:
             lines.append(f"      shared by {', '.join(kernel.layers)}")
     for schedule in program.schedules():
         lines += _schedule(schedule, unit)
     if program.single:
-        lines.append(f"  single up to {program.single.most} samples beyond whole blocks")
+        most = program.single.most
+        few = f"up to {most} samples beyond whole blocks"
+        lines.append(f"  single {few if most < program.target.lanes else 'all samples'}")
     elif program.blocks_only:
         lines.append(f"  no schedule for single samples: {program.blocks_only}")
     return "\n".join(lines) + "\n"

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from cnnc.compiler import Compiled
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Result, Schedule
+from cnnc.ir.program import Result, Schedule
 from cnnc.measure.peak import CACHES, Ceilings, Peak
-from cnnc.measure.samples import random_samples
+from cnnc.measure.step import Step, spots
 from cnnc.measure.work import Traffic, node_flops
 from cnnc.ops.op import Gradient, Input, Op
 
 ROUND = 0.1
 """Seconds of steps between two measurements of the peak."""
-CLOCK_LAPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +107,8 @@ def profile(
 
     Raises ValueError for a model without a train block that is to train.
     """
-    module: Any = compiled.load()
-    net = module.Model(seed=0, threads=1)
-    if training and net.training is None:
-        raise ValueError(f"{compiled.name} has no train block")
-    if training:
-        # Steps of the same numbers: random labels would drive the weights who knows where.
-        net.learning_rate = 0.0
-    step = _Step(module, net, random_samples(net, batch, training=training), training)
+    step = Step.of(compiled, batch, training=training)
     step.warm_up(seconds / 10)
-    cost = min(module.lap_cost(CLOCK_LAPS) for _ in range(10))
     rates: list[float] = []
     times: list[float] = []
     tables: list[NDArray[np.float64]] = []
@@ -127,7 +118,7 @@ def profile(
         until = time.perf_counter() + ROUND
         step.run()  # the peak's loops have had the caches
         while True:
-            tables.append(step.measure(cost))
+            tables.append(step.measure())
             times.append(float(tables[-1][:, 0].sum()))
             if time.perf_counter() > until:
                 break
@@ -137,7 +128,7 @@ def profile(
         tuple((name, peak.read_bandwidth(size)) for size, name in CACHES),
     )
     medians = np.median(np.stack(tables), axis=0)
-    places = dict(zip(module.LAP_PLACES, medians.tolist(), strict=True))
+    places = dict(zip(step.places, medians.tolist(), strict=True))
     laps = tuple(_laps(compiled, batch, training, places))
     return Profile(
         compiled.name,
@@ -149,40 +140,6 @@ def profile(
         laps,
         ceilings,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A step that can be run and timed."""
-
-    module: Any
-    net: Any
-    arrays: tuple[NDArray[Any], ...]
-    training: bool
-
-    def run(self) -> None:
-        """Once, as a user would."""
-        if self.training:
-            self.net.train_step(*self.arrays)
-        else:
-            self.net(*self.arrays)
-
-    def warm_up(self, seconds: float) -> None:
-        """Until memory is there and the clock is up."""
-        end = time.perf_counter() + seconds
-        for _ in range(3):
-            self.run()
-        while time.perf_counter() < end:
-            self.run()
-
-    def measure(self, cost: float) -> NDArray[np.float64]:
-        """(seconds, laps) by place, without the `cost`, in ticks, of reading the clock."""
-        self.module.start_laps()
-        self.run()
-        found, nanoseconds = self.module.take_laps()
-        table = np.array(found, np.float64)
-        table[:, 0] = np.maximum(table[:, 0] - cost * table[:, 1], 0) * nanoseconds * 1e-9
-        return table
 
 
 def _laps(
@@ -197,9 +154,7 @@ def _laps(
         seconds, calls = places["train", "update", name]
         yield Lap(name, "optimizer", "update", "", calls, seconds, 0, part.traffic.update())
     else:
-        alone, single = batch % program.target.lanes, program.single
-        if single is None or alone > single.most:
-            alone = 0
+        alone, single = program.alone(batch), program.single
         if batch > alone:
             part = _Part(compiled, program.infer, program.results, fused, batch - alone)
             yield from part.laps(places)
@@ -235,7 +190,7 @@ class _Part:
         traffic, graph = self.traffic, self.graph
         in_blocks = (c.computes for segment in self.schedule.segments for c in segment.calls)
         namer = _Namer(self.compiled.graph, self.lowered or graph, frozenset(in_blocks))
-        for kind, name, call in _spots(self.schedule):
+        for kind, name, call in spots(self.schedule):
             seconds, calls = places[self.schedule.name, kind, name]
             if not calls:
                 continue
@@ -254,20 +209,6 @@ class _Part:
             seconds, calls = places[self.schedule.name, "store", result.name]
             moved = traffic.store(result)
             yield Lap(result.name, "output", "store", result.kernel, calls, seconds, 0, moved)
-
-
-def _spots(schedule: Schedule) -> Iterator[tuple[str, str, Call | None]]:
-    """(kind, name, call) of whatever a schedule has a lap for, in order."""
-    for call in schedule.prepare:
-        yield "prepare", call.computes, call
-    for segment in schedule.segments:
-        for load in segment.loads:
-            if load.dtype not in ("weight", "live", "random"):
-                yield "load", load.name, None
-        for call in segment.calls:
-            yield "call", call.computes, call
-        for call in segment.finish:
-            yield "finish", call.computes, call
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,6 @@ from cnnc.ops.window import Geometry, reach
 _PEELED = 308
 """Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
 
-_LEVEL2 = 16
-"""The second-level cache is taken to be this many times the first."""
-
 _Shared = tuple[int, int, int, tuple[Window, ...], Window, Layout, Layout, str, str]
 
 
@@ -172,7 +169,7 @@ def _weights_first(
 ) -> bool:
     """Whether reading the result again for each chunk costs less than all weights for each tile."""
     weights = 4 * summed * made * prod(geometry.kernel)
-    if weights <= _LEVEL2 * machine.level1 // 2 or chunk >= summed:
+    if weights <= machine.level2 // 4 or chunk >= summed:
         return False
     again = 2 * (-(-summed // chunk) - 1) * result.size * machine.lanes * 4
     tiles = prod(result.extents[:-1]) * -(-result.extents[-1] // width)
@@ -184,7 +181,7 @@ def _patch(shared: _Shared, filters: int, machine: Machine) -> Loop:
     outer, last, x, y = shared[3:7]
     register = machine.lanes * 4
     room = machine.level1 * 2 // (filters * register)
-    if (x.size + y.size) * register <= _LEVEL2 * machine.level1:
+    if (x.size + y.size) * register <= machine.level2 // 2:
         room = y.size
     if not outer:
         return _even(last.variable, last.outputs, room)

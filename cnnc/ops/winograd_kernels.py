@@ -9,9 +9,6 @@ from cnnc.ops.winograd import F2, TAPS, transposed
 from cnnc.ops.winograd_forms import Seen, Strip, Winograd
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 
-_LEVEL2 = 32
-"""The second-level cache is taken to be this many times the first."""
-
 _FEWEST_TILES, _MOST_TILES = 4, 16
 """Of a strip: fewer leave the register tiles too few, more do not pay."""
 
@@ -68,7 +65,7 @@ def weight_gradient(
     """Loops of the weight gradient from x and y's gradient."""
     f = F2
     tiles = (-(-y.extents[0] // f.outputs), -(-y.extents[1] // f.outputs))
-    room = _LEVEL2 * machine.level1 // (f.points * (x.channels + y.channels) * machine.lanes * 4)
+    room = machine.level2 // (f.points * (x.channels + y.channels) * machine.lanes * 4)
     strip = _strip(tiles, max(_FEWEST_SUMMED, min(_MOST_SUMMED, room)))
     height, width = (4, 6) if machine.registers >= 32 else (3, 4)
     height, width = min(height, y.channels), min(width, x.channels)
@@ -106,7 +103,7 @@ def _correlate(
     f = F2
     tiles = (-(-result.extents[0] // f.outputs), -(-result.extents[1] // f.outputs))
     # The transformed source shares the cache with the products and the weights of a pass.
-    room = _LEVEL2 * machine.level1 // 2 // (f.points**2 * source.channels * machine.lanes * 4)
+    room = machine.level2 // 2 // (f.points**2 * source.channels * machine.lanes * 4)
     most = max(_FEWEST_TILES, min(_MOST_TILES, room))
     strip = _strip(tiles, most)
     made, summed = result.channels, source.channels

@@ -1,31 +1,144 @@
 """Several forms of a kernel -> the one that is generated.
 
-Ops say which there are (`Op.kernel_forms`), what should be fastest first; a Choice takes one.
+Ops say which there are (`Op.kernel_forms`), what should be fastest first; a Choice takes one. More
+candidates come of the same cost models, asked for another register file or cache than the target's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from cnnc.ops.layout import Form
+from cnnc.ir.target import Target
+from cnnc.ir.text import format_value
+from cnnc.ops.layout import Form, Layout, Layouts
+from cnnc.ops.op import Op
 
-Choice: TypeAlias = Callable[[tuple[Form, ...]], Form]
-"""Takes one of the forms of a kernel; equal tuples must get equal answers."""
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The kernel whose form is asked for: a direction of an op over these layouts."""
+
+    op: Op
+    wrt: str | None
+    layouts: Layouts
+    target: Target
+
+    @property
+    def key(self) -> str:
+        """A text that kernels share if and only if they have the same candidates."""
+        layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in self.layouts.items())
+        direction = f"{self.wrt} gradient" if self.wrt else "forward"
+        return f"{format_value(self.op)} {direction}: {layouts}"
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Its algorithms, what should be fastest first."""
+        return self.op.kernel_forms(self.wrt, self.layouts, self.target)
+
+    def candidates(self) -> dict[str, Form]:
+        """By name, the best guess first: its algorithms, then each with other tiles."""
+        found: dict[str, Form] = {}
+        target = self.target
+        fewer, larger = target.registers * 3 // 4, target.level1 * 3 // 2
+        sized = {
+            "": target,
+            f", tiles for {fewer} registers": replace(target, registers=fewer),
+            f", tiles for {larger // 1024} KB": replace(target, level1=larger),
+        }
+        for suffix, machine in sized.items():
+            for form in replace(self, target=machine).forms:
+                if form not in found.values():
+                    found[f"{form.ALGORITHM}{suffix}"] = form
+        return found
 
 
-def best_guess(forms: tuple[Form, ...]) -> Form:
+def _layout(layout: Layout) -> str:
+    halo = f" halo {layout.halo}" if not layout.dense else ""
+    return f"({', '.join(map(str, (layout.channels, *layout.extents)))}){halo}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A kernel's form, and `why`, where there is more to say than that the cost model took it."""
+
+    form: Form
+    why: str = ""
+
+
+Choice: TypeAlias = Callable[[Asked], Chosen]
+"""Takes one of the forms of a kernel; equal questions must get equal answers."""
+
+
+def best_guess(asked: Asked) -> Chosen:
     """What the ops' cost models hold for the fastest."""
-    return forms[0]
+    return Chosen(asked.forms[0])
 
 
 def prefer(algorithm: str) -> Choice:
     """Each kernel by this algorithm wherever it has it (`Form.ALGORITHM`)."""
 
-    def chosen(forms: tuple[Form, ...]) -> Form:
-        return next((form for form in forms if algorithm == form.ALGORITHM), forms[0])
+    def chosen(asked: Asked) -> Chosen:
+        forms = asked.forms
+        return Chosen(next((form for form in forms if algorithm == form.ALGORITHM), forms[0]))
 
     return chosen
 
 
-__all__ = ["Choice", "best_guess", "prefer"]
+LEAST_GAIN = 0.97
+"""What another candidate must take of the first one's time, at most, to be taken for faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a measurement says of a kernel: the candidate to take; seconds of each, if known."""
+
+    choice: str
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, seconds: Mapping[str, float]) -> Measured:
+        """The fastest, or the first, where none gains enough on it."""
+        first, *others = seconds
+        best = min(others, key=lambda name: seconds[name], default=first)
+        return cls(best if seconds[best] < LEAST_GAIN * seconds[first] else first, seconds)
+
+    def why(self) -> str:
+        """In words, against the others."""
+        mine = self.seconds.get(self.choice)
+        others = [(name, s) for name, s in self.seconds.items() if name != self.choice]
+        if not mine or not others:
+            return f"{self.choice}: taken from the tuning file"
+        ratios = "; ".join(f"{s / mine:.2f} x as fast as {name}" for name, s in others)
+        return f"{self.choice}: measured {ratios}"
+
+
+def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
+    """What was measured; the best guess, and why, for a kernel of which that says nothing."""
+
+    def chosen(asked: Asked) -> Chosen:
+        measured = kernels.get(asked.key)
+        if measured is None:
+            several = len(asked.candidates()) > 1
+            why = "by the cost model: not in the tuning file" if several else ""
+            return Chosen(asked.forms[0], why)
+        form = asked.candidates().get(measured.choice)
+        if form is None:
+            why = f"by the cost model: the tuning file's {measured.choice} is no candidate"
+            return Chosen(asked.forms[0], why)
+        return Chosen(form, measured.why())
+
+    return chosen
+
+
+__all__ = [
+    "LEAST_GAIN",
+    "Asked",
+    "Choice",
+    "Chosen",
+    "Measured",
+    "best_guess",
+    "by_measurement",
+    "prefer",
+]

@@ -10,7 +10,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
-from cnnc.passes.choice import Choice, best_guess
+from cnnc.passes.choice import Asked, Choice, best_guess
 from cnnc.passes.room import Room
 
 
@@ -34,16 +34,22 @@ class Kernels:
         layouts = room.places.of(node)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
-        form = self.choose(op.kernel_forms(wrt, layouts, self.target))
+        asked = Asked(op, wrt, layouts, self.target)
+        chosen = self.choose(asked)
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
         name += room.suffix
-        self.made[id(node)] = self.share(name, form, node, room)
+        self.made[id(node)] = self.share(name, chosen.form, node, room, asked.key, chosen.why)
         return self.made[id(node)]
 
-    def share(self, name: str, form: Form, node: Node, room: Room) -> Kernel:
-        """The kernel of this form, fused ops and layouts: a known one, or a new one."""
+    def share(
+        self, name: str, form: Form, node: Node, room: Room, asked: str = "", why: str = ""
+    ) -> Kernel:
+        """The kernel of this form, fused ops and layouts: a known one, or a new one.
+
+        `asked` and `why` are the choice's key and reason, where there was a choice.
+        """
         layouts = tuple(room.places.layouts.get(t) for t in node.epilogue_inputs)
         result = room.places.layouts.get(node.name)
         if in_a_row(node.epilogue, layouts, result):
@@ -63,5 +69,7 @@ class Kernels:
             known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
         elif layer not in known.layers:
             known = replace(known, layers=(*known.layers, layer))
+        if asked and asked not in known.asked:
+            known = replace(known, asked=(*known.asked, asked), why=known.why or why)
         self.known[key] = known
         return known

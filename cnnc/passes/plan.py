@@ -30,8 +30,14 @@ _GRADIENT_MEMORY = 256 * 1024 * 1024
 _MOST_GROUPS = 16
 
 
-def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
-    """Lay out a fused graph for a target; `choose` takes a kernel's algorithm."""
+def plan(
+    graph: Graph, target: Target, choose: Choice = best_guess, alone: int | None = None
+) -> Program:
+    """Lay out a fused graph for a target; `choose` takes a kernel's form.
+
+    Up to `alone` samples go one by one in inference, from `target.lanes` on whole blocks, too; None
+    leaves it to the cost model.
+    """
     slots, trained, arena = _arena(graph)
     main = make_room(graph, 0)
     step = make_room(graph.step, floats_of(main, main.shared)) if graph.step else None
@@ -51,7 +57,7 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
     top = max([0, *(floats_of(room, room.shared) for room in (main, step) if room)])
-    alone, why = _single(graph, planner, top)
+    single, why = _single(graph, planner, top, alone)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
         raise TypeError("a program infers")
@@ -69,19 +75,21 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
         max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * arena))),
         graph.digest,
         trained,
-        top if alone is None else alone[1],
+        top if single is None else single[1],
         parts,
         _judges(graph),
-        alone[0] if alone else None,
+        single[0] if single else None,
         why,
     )
 
 
 def _single(
-    graph: Graph, planner: _Planner, shared_from: int
+    graph: Graph, planner: _Planner, shared_from: int, most: int | None
 ) -> tuple[tuple[Single, int] | None, str]:
     """The schedule of one sample and the end of its shared floats, or why there is none."""
     target = planner.kernels.target
+    if most == 0:
+        return None, "a block takes less time than a sample alone"
     try:
         lowered = one_sample(graph, target.lanes)
     except NotSingleError as error:
@@ -99,9 +107,10 @@ def _single(
         kernel = planner.kernels.share(f"{output.name}_store_single", form, plain, room)
         offset = schedule.offset(room.places.root(output.tensor))
         results.append(Result(output.name, shape, offset, kernel.name))
+    most = lowered.most if most is None else min(most, target.lanes)
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, floats_of(room, room.shared)) + LINE
-    return (Single(schedule, tuple(results), lowered.most, lowered.graph), end), ""
+    return (Single(schedule, tuple(results), most, lowered.graph), end), ""
 
 
 def _arena(graph: Graph) -> tuple[tuple[Slot, ...], int, int]:

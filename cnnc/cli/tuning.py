@@ -1,0 +1,106 @@
+"""The options that have kernels measured, or taken from a file, and what they stand for."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.report import fail
+
+if TYPE_CHECKING:
+    from cnnc.cli.options import Command
+    from cnnc.compiler import Options
+    from cnnc.tuning import Tuning
+
+SECONDS = 60.0
+"""That of cnnc.measure.tune, which is slow to import; a test compares."""
+
+tuning_option = click.option(
+    "--tuning",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take the kernels that --tune measured, from its file; measures nothing.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How to choose among the forms of kernels: measure for so many seconds, or read a file."""
+
+    seconds: float | None
+    file: Path | None
+
+    def options(self, spec: str, options: Options) -> Options:
+        """The compiler's options with what was measured; measures first if that was asked for."""
+        if self.file is not None:
+            from cnnc.tuning import read_tuning
+
+            return replace(options, tuning=read_tuning(self.file))
+        if self.seconds is None:
+            return options
+        from cnnc.measure.tune import tune
+
+        with _progress() as hear:
+            found = tune(spec, options, self.seconds, on_progress=hear)
+        return replace(options, tuning=found)
+
+
+def tuning_options(command: Command) -> Command:
+    """Add `--tune`, `--tune-seconds` and `--tuning`, as one `tuned`."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any, tune: bool, tune_seconds: float | None, tuning: Path | None, **rest: Any
+    ) -> object:
+        seconds = tune_seconds or (SECONDS if tune else None)
+        if seconds is not None and tuning is not None:
+            raise click.UsageError("--tune measures, --tuning takes what was measured: give one")
+        return command(*args, tuned=Tuned(seconds, tuning), **rest)
+
+    decorated: Any = tuning_option(run)
+    decorated = click.option(
+        "--tune-seconds",
+        type=click.FloatRange(0, 86_400, min_open=True),
+        metavar="SECONDS",
+        help=f"As --tune, for about so long.  [default: {SECONDS:g}]",
+    )(decorated)
+    decorated = click.option(
+        "--tune",
+        is_flag=True,
+        help="First measure here which algorithm and tiles of each kernel are the fastest.",
+    )(decorated)
+    result: Command = decorated
+    return result
+
+
+def leave_tuning(tuning: Tuning, path: Path) -> None:
+    """Write the file from which the build can be repeated."""
+    from cnnc.tuning import write_tuning
+
+    try:
+        write_tuning(tuning, path)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float, str], None] | None]:
+    """A bar on the standard error stream where that is a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("tuning", total=1.0)
+        yield lambda share, what: bar.update(task, completed=share, description=f"tuning: {what}")
