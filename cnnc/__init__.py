@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from cnnc.compiler import Options
     from cnnc.frontend import Limits
 
 __all__ = ["__version__", "compile"]
@@ -39,8 +40,8 @@ def compile(  # noqa: A001 - the verb of this package
     `tuning` takes them from a file that `cnnc compile --tune` left. `limits` are those of
     cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
     activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
-    type, ValueError for a limit or a time out of range, and cnnc.diagnostics.CompileError for a spec that
-    cannot be read or is wrong, and for a build that fails.
+    type, ValueError for a limit or a time out of range, and cnnc.diagnostics.CompileError for a
+    spec or a tuning that cannot be read or is wrong, and for a build that fails.
     """
     # Imported here: `import cnnc.runtime` must not load the compiler.
     from collections.abc import Mapping

@@ -83,6 +83,8 @@ class _Tuner:
     start: float = field(default_factory=time.monotonic)
     candidates: dict[str, tuple[str, ...]] = field(default_factory=dict)
     found: dict[str, Measured] = field(default_factory=dict)
+    partly: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    """Seconds of some candidates, from an earlier measurement."""
 
     def list_candidates(self, asked: Asked) -> Chosen:
         """A choice that notes what there is to choose from."""
@@ -92,15 +94,23 @@ class _Tuner:
         return Chosen(asked.forms[0])
 
     def recall(self, known: Tuning) -> None:
-        """Take over what an earlier measurement says of all candidates of a kernel."""
+        """Take over what earlier measurements say of these kernels."""
         for key, names in self.candidates.items():
             measured = known.kernels.get(key)
-            if measured is not None and set(names) <= measured.seconds.keys():
+            if measured is None:
+                continue
+            if set(names) <= measured.seconds.keys():
                 self.found[key] = measured
+            elif measured.seconds.get(names[0]):
+                self.partly[key] = {n: s for n, s in measured.seconds.items() if n in names}
 
     def missing(self) -> dict[str, tuple[str, ...]]:
-        """The candidates of the kernels of which nothing is known."""
-        return {key: names for key, names in self.candidates.items() if key not in self.found}
+        """Those candidates, behind each kernel's first, of which nothing is known."""
+        return {
+            key: (first, *(name for name in names if name not in self.partly.get(key, ())))
+            for key, (first, *names) in self.candidates.items()
+            if key not in self.found
+        }
 
     def measure(self, missing: Mapping[str, tuple[str, ...]]) -> int | None:
         """Find their fastest; return the samples to take one by one, if the network can."""
@@ -115,9 +125,16 @@ class _Tuner:
                 name = names[rank] if rank < len(names) else names[0]
                 if key in table:
                     seconds[name] = min(table[key], seconds.get(name, table[key]))
-            if names[0] in seconds:
-                self.found[key] = Measured.of(seconds)
+            if seconds.get(names[0]):
+                self.found[key] = self._with_earlier(key, seconds)
         return _samples_alone(program, tables)
+
+    def _with_earlier(self, key: str, seconds: Mapping[str, float]) -> Measured:
+        """The outcome for a kernel; earlier times are set in proportion by the first candidate's."""
+        first, earlier = self.candidates[key][0], self.partly.get(key, {})
+        scale = seconds[first] / earlier[first] if earlier else 1.0
+        every = {**{name: s * scale for name, s in earlier.items()}, **seconds}
+        return Measured.of({name: every[name] for name in self.candidates[key] if name in every})
 
     def _variants(self, missing: Mapping[str, tuple[str, ...]]) -> Iterator[Compiled]:
         """The network with the first candidate of each kernel, the second, and so on."""
