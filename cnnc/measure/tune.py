@@ -130,7 +130,7 @@ class _Tuner:
         return _samples_alone(program, tables)
 
     def _with_earlier(self, key: str, seconds: Mapping[str, float]) -> Measured:
-        """The outcome for a kernel; earlier times are set in proportion by the first candidate's."""
+        """The outcome for a kernel. Earlier times count in proportion to the first candidate's."""
         first, earlier = self.candidates[key][0], self.partly.get(key, {})
         scale = seconds[first] / earlier[first] if earlier else 1.0
         every = {**{name: s * scale for name, s in earlier.items()}, **seconds}

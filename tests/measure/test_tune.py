@@ -1,0 +1,284 @@
+"""Tuning with a stopwatch that makes its times up: what was chosen, remembered and built again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnc.codegen.toolchain import native_target
+from cnnc.compiler import Compiled, Options, compile_spec, emit, open_spec
+from cnnc.diagnostics import CompileError
+from cnnc.ir.program import Program
+from cnnc.measure.step import Place, spots
+from cnnc.measure.stopwatch import time_variants
+from cnnc.measure.tune import tune
+from cnnc.resources import cache_directory
+from cnnc.tuning import Measured, Tuning, read_tuning, write_tuning
+
+SPEC = """
+model tuned {
+    input image: float32[17, 6, 6]
+    conv(18, 3x3, pad=1) -> relu -> global_avgpool
+}
+"""
+SHAPE = (17, 6, 6)
+LONG = 1e9
+"""Seconds that do not run out."""
+
+
+def memory() -> Path:
+    return cache_directory() / "tuning"
+
+
+@pytest.fixture(autouse=True)
+def spec(tmp_path: Path) -> Path:
+    # Modules are built once for all these tests; what was measured is forgotten.
+    shutil.rmtree(memory(), ignore_errors=True)
+    path = tmp_path / "tuned.cnn"
+    path.write_text(SPEC)
+    return path
+
+
+@dataclass
+class Fake:
+    """Kernels of this algorithm take a second, others two; a sample `alone`, a block 1."""
+
+    fast: str
+    alone: float = 0.3
+    variants: list[int] = field(default_factory=list)
+
+    def __call__(self, variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
+        self.variants.append(len(variants))
+        return [self._times(variant.program) for variant in variants]
+
+    def _times(self, program: Program) -> dict[Place, float]:
+        times: dict[Place, float] = {}
+        for schedule in (s for s in program.schedules() if s.name != "loss"):
+            for kind, name, call in spots(schedule):
+                if call is not None:
+                    form = program.kernel(call.kernel).form
+                    times[schedule.name, kind, name] = 1.0 + (self.fast != form.ALGORITHM)
+            times[schedule.name, "load", "image"] = 0.0
+        return times
+
+
+def _algorithms(program: Program) -> dict[str, str]:
+    kernels = {kernel.name: kernel.form.ALGORITHM for kernel in program.kernels}
+    return {name: kernels[name] for name in ("conv1_forward",)}
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_the_fastest_is_taken(algorithm: str, spec: Path) -> None:
+    found = tune(spec, seconds=LONG, stopwatch=Fake(algorithm))
+    built = compile_spec(spec, options=Options(tuning=found))
+    assert set(_algorithms(built.program).values()) == {algorithm}
+    net: Any = built.load().Model(seed=0)
+    plain: Any = compile_spec(spec).load().Model(seed=0)
+    x = np.random.default_rng(0).standard_normal((19, *SHAPE)).astype(np.float32)
+    np.testing.assert_allclose(net(x), plain(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_known_is_not_measured_again(spec: Path) -> None:
+    heard: list[str] = []
+    hear = lambda share, what: heard.append(what)  # noqa: E731
+    first = tune(spec, seconds=LONG, stopwatch=Fake("winograd"), on_progress=hear)
+    assert "measuring" in heard
+    again = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    assert again == first
+    other = spec.with_name("other.cnn")
+    other.write_text(SPEC.replace("pool", "pool -> dense(3)").replace("tuned", "other"))
+    fake = Fake("direct")
+    changed = tune(other, seconds=LONG, stopwatch=fake)
+    assert fake.variants
+    shared = first.kernels.keys() & changed.kernels.keys()
+    assert shared
+    assert {key: first.kernels[key] for key in shared} == {
+        key: changed.kernels[key] for key in shared
+    }
+
+
+def test_without_time_two_candidates_are_measured_and_the_rest_the_next_time(spec: Path) -> None:
+    counts = []
+    for _ in range(8):
+        fake = Fake("winograd")
+        found = tune(spec, seconds=1e-9, stopwatch=fake)
+        counts.append(fake.variants)
+        if not fake.variants:
+            break
+        assert fake.variants == [2]
+    assert counts[-1] == []
+    assert len(counts) > 2
+    assert all(each.choice.startswith(("direct", "winograd")) for each in found.kernels.values())
+
+
+def test_a_damaged_memory_is_measured_anew(spec: Path) -> None:
+    first = tune(spec, seconds=LONG, stopwatch=Fake("winograd"))
+    (file,) = memory().glob("*.json")
+    file.write_text(file.read_text()[:-40])
+    fake = Fake("winograd")
+    assert tune(spec, seconds=LONG, stopwatch=fake) == first
+    assert fake.variants
+
+
+def test_interrupted_it_leaves_nothing(spec: Path) -> None:
+    def interrupt(variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(spec, seconds=LONG, stopwatch=interrupt)
+    assert not list(memory().glob("*"))
+
+
+def test_the_stored_choice_is_built_again_to_the_byte(spec: Path, tmp_path: Path) -> None:
+    found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    write_tuning(found, tmp_path / "file.json")
+    read = read_tuning(tmp_path / "file.json")
+    assert read.text() == found.text()
+    source, _ = open_spec(spec)
+    target = found.target
+    first = emit(source, "pyx", Options(target, tuning=found))
+    assert first == emit(source, "pyx", Options(target, tuning=read))
+    assert first != emit(source, "pyx", Options(target))
+
+
+def test_the_program_says_what_was_chosen_and_why(spec: Path) -> None:
+    found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    source, _ = open_spec(spec)
+    text = emit(source, "program", Options(found.target, tuning=found))
+    assert "direct: measured 2.00 x as fast as winograd" in text
+    some = dict(list(found.kernels.items())[1:])
+    text = emit(source, "program", Options(found.target, tuning=replace(found, kernels=some)))
+    assert "by the cost model: not in the tuning file" in text
+    gone = {key: Measured("fft", {}) for key in found.kernels}
+    text = emit(source, "program", Options(found.target, tuning=replace(found, kernels=gone)))
+    assert "by the cost model: the tuning file's fft is no candidate" in text
+
+
+@pytest.mark.parametrize("most", [0, 1, "lanes"])
+def test_samples_go_one_by_one_as_far_as_the_file_says(most: int | str, spec: Path) -> None:
+    lanes = native_target().lanes
+    count = lanes if most == "lanes" else int(most)
+    found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    (digest,) = found.alone
+    tuning = replace(found, alone={digest: count})
+    built = compile_spec(spec, options=Options(tuning=tuning))
+    program = built.program
+    assert program.alone(2 * lanes) == (2 * lanes if count == lanes else 0)
+    assert program.alone(lanes + 1) == {0: 0, 1: 1, lanes: lanes + 1}[count]
+    net: Any = built.load().Model(seed=0)
+    plain: Any = compile_spec(spec).load().Model(seed=0)
+    for samples in (0, 1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes + 1):
+        x = np.random.default_rng(0).standard_normal((samples, *SHAPE)).astype(np.float32)
+        np.testing.assert_allclose(net(x), plain(x), rtol=1e-4, atol=1e-5)
+        net.threads = 2
+        two = net(x)
+        net.threads = 1
+        np.testing.assert_array_equal(net(x), two)
+
+
+def test_another_target_or_network_is_an_error(spec: Path) -> None:
+    found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    source, _ = open_spec(spec)
+    with pytest.raises(CompileError, match="measured for") as error:
+        emit(source, "pyx", Options("aarch64", tuning=found))
+    assert error.value.diagnostics[0].code == "tuning-file"
+    other = spec.with_name("other.cnn")
+    other.write_text("model other {\n input x: float32[7, 5, 5]\n conv(9, 3x3)\n}\n")
+    source, _ = open_spec(other)
+    with pytest.raises(CompileError, match="other has no kernel"):
+        emit(source, "pyx", Options(found.target, tuning=found))
+
+
+def test_of_several_targets_the_others_keep_the_cost_model(spec: Path) -> None:
+    found = tune(spec, Options("x86-64,x86-64-v2"), stopwatch=Fake("direct"))
+    assert found.target == "x86-64-v2"
+    source, _ = open_spec(spec)
+    text = emit(source, "program", Options("x86-64,x86-64-v2", tuning=found))
+    first, second = text.split("program tuned, target ")[1:]
+    assert "measured" in first
+    assert "measured" not in second
+
+
+def test_the_real_stopwatch_times_every_kernel_with_candidates(spec: Path) -> None:
+    compiled = compile_spec(spec, options=Options(profile=True, alone=1))
+    (times,) = time_variants([compiled], until=0.0)
+    program = compiled.program
+    timed = {
+        key
+        for schedule in program.schedules()
+        for kind, name, call in spots(schedule)
+        if call is not None and (schedule.name, kind, name) in times
+        for key in program.kernel(call.kernel).asked
+    }
+    several = tune(spec, seconds=LONG, stopwatch=Fake("direct")).kernels.keys()
+    assert several <= timed
+    assert all(seconds >= 0 for seconds in times.values())
+
+
+GOOD = {
+    "format": "cnnc tuning 1",
+    "model": "m",
+    "target": "x86-64-v4",
+    "machine": {},
+    "samples_alone": {"d": 3},
+    "kernels": {"k": {"choice": "direct", "seconds": {"direct": 1e-6}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "cnnc tuning 9"}, "its format is"),
+        ({"target": "z80"}, "target 'z80' is none of"),
+        ({"target": ["x"]}, "is none of"),
+        ({"model": 3}, "model is 3"),
+        ({"machine": None}, "machine is no JSON object"),
+        ({"samples_alone": {"d": 17}}, "samples_alone has 17"),
+        ({"samples_alone": {"d": True}}, "samples_alone has True"),
+        ({"kernels": []}, "kernels is no JSON object"),
+        ({"kernels": {"k": 3}}, "kernel k is no JSON object"),
+        ({"kernels": {"k": {"seconds": {}}}}, "kernel k has no choice"),
+        ({"kernels": {"k": {"choice": "a"}}}, "seconds of kernel k"),
+        ({"kernels": {"k": {"choice": "a", "seconds": {"a": "1"}}}}, "took '1'"),
+        ({"kernels": {"k": {"choice": "a", "seconds": {"a": -1}}}}, "took -1"),
+        ({"kernels": {"k": {"choice": "a", "seconds": {"a": float("nan")}}}}, "took nan"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_words(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(GOOD))
+    assert read_tuning(path).alone == {"d": 3}
+    path.write_text(json.dumps(GOOD | change))
+    with pytest.raises(CompileError) as error:
+        read_tuning(path)
+    (diagnostic,) = error.value.diagnostics
+    assert diagnostic.code == "tuning-file"
+    assert words in diagnostic.message
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x80\x02}", b"[1, 2]", b"{", b"[" * 100_000, b'{"a": 1' + b"0" * 9999 + b"}"]
+)
+def test_a_damaged_file_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_bytes(data)
+    with pytest.raises(CompileError, match="is no tuning file"):
+        read_tuning(tmp_path / "t.json")
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="cannot be read: No such file"):
+        read_tuning(tmp_path / "none.json")
+
+
+def test_choices_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="one of algorithm, tuning and choose"):
+        Options(algorithm="direct", tuning=Tuning("x86-64", "m"))

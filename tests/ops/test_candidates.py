@@ -1,0 +1,132 @@
+"""Every candidate of a kernel, not only the best guess, against the references."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from cnnc.ir.graph import Graph
+from cnnc.ir.target import TARGETS
+from cnnc.ops.conv import Conv
+from cnnc.ops.dense import Dense
+from cnnc.ops.layout import Layout
+from cnnc.ops.op import Example, Op, Shape
+from cnnc.passes.choice import Asked, Choice, Chosen, Measured, by_measurement
+from tests.ops.test_kernels import (
+    check_forward,
+    check_gradients,
+    compile_graph,
+    runnable_targets,
+    side_by_side,
+    trained_together,
+)
+
+
+def _made(op: type[Op], shape: Shape, *values: int, **given: Any) -> Example:
+    first = [field.name for field in op.FIELDS[: len(values)]]
+    defaults = {field.name: field.default for field in op.FIELDS[len(values) :]}
+    arguments = {**defaults, **dict(zip(first, values, strict=True)), **given}
+    return Example(op.bind(arguments, (shape,)), (shape,))
+
+
+CASES = [
+    ("dot", _made(Conv, (1, 1, 1), 1, 3, pad=1)),
+    ("odd", _made(Conv, (3, 9, 7), 17, 3, pad=1)),
+    ("wide", _made(Conv, (5, 4, 41), 6, 5, pad=2)),
+    ("deep", _made(Conv, (96, 8, 9), 20, 3, pad=1)),
+    ("strided", _made(Conv, (17, 9, 11), 13, 3, stride=2, pad=1)),
+    ("pointwise", _made(Conv, (40, 7, 8), 33, 1)),
+    ("depthwise", _made(Conv, (17, 9, 8), 17, 3, pad=1, groups=17)),
+    ("line", _made(Conv, (3, 37), 5, 4)),
+    ("dense", _made(Dense, (1000,), 37)),
+    ("small", _made(Dense, (3,), 1)),
+]
+
+
+def _last(asked: Asked) -> Chosen:
+    """The candidate that no other choice here has."""
+    return Chosen(list(asked.candidates().values())[-1])
+
+
+def _second(asked: Asked) -> Chosen:
+    return Chosen((list(asked.candidates().values()) * 2)[1])
+
+
+CHOICES: dict[str, Choice] = {"second": _second, "last": _last}
+
+
+@cache
+def _forward(target: str, rank: str) -> tuple[Graph, Any]:
+    graph = side_by_side(CASES)
+    return graph, compile_graph(graph, TARGETS[target], CHOICES[rank])
+
+
+@cache
+def _training(target: str, rank: str) -> tuple[Graph, Any]:
+    graph = trained_together(CASES)
+    return graph, compile_graph(graph, TARGETS[target], CHOICES[rank])
+
+
+FIRST, *OTHERS = runnable_targets()
+FORWARD = [(FIRST, "second"), (FIRST, "last"), *((target, "last") for target in OTHERS[:1])]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 15, 17])
+@pytest.mark.parametrize(("target", "rank"), FORWARD)
+def test_outputs_and_data_gradients_equal_their_references(
+    target: str, rank: str, samples: int
+) -> None:
+    check_forward(*_forward(target, rank), samples)
+
+
+@pytest.mark.parametrize("samples", [1, 17])
+def test_weight_gradients_equal_their_references(samples: int) -> None:
+    check_gradients(*_training(FIRST, "last"), samples)
+
+
+def _asked(filters: int = 64, target: str = "x86-64-v4") -> Asked:
+    example = _made(Conv, (filters, 32, 32), filters, 3, pad=1)
+    lies = Layout(filters, (32, 32), ((1, 1), (1, 1)))
+    return Asked(example.op, None, {"input": lies, "result": lies}, TARGETS[target])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_candidates_differ_and_begin_with_the_best_guess(target: str) -> None:
+    asked = _asked(target=target)
+    found = asked.candidates()
+    assert len(found) > 2
+    assert len(set(found.values())) == len(found)
+    assert next(iter(found.values())) == asked.forms[0]
+    assert {name.partition(",")[0] for name in found} == {"direct", "winograd"}
+
+
+def test_kernels_of_other_shapes_have_other_keys() -> None:
+    assert _asked(64).key == _asked(64).key
+    assert _asked(64).key != _asked(32).key
+
+
+def test_the_first_candidate_stays_unless_another_gains() -> None:
+    assert Measured.of({"direct": 1.0, "winograd": 0.98}).choice == "direct"
+    assert Measured.of({"direct": 1.0, "winograd": 0.5}).choice == "winograd"
+    assert Measured.of({"direct": 1.0}).choice == "direct"
+
+
+def test_a_measured_choice_says_why() -> None:
+    asked = _asked()
+    chosen = by_measurement({asked.key: Measured("direct", {"winograd": 2.0, "direct": 1.0})})
+    assert chosen(asked).form.ALGORITHM == "direct"
+    assert chosen(asked).why == "direct: measured 2.00 x as fast as winograd"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "why"),
+    [({}, "not in the tuning file"), ({_asked().key: Measured("fft", {})}, "fft is no candidate")],
+)
+def test_what_a_measurement_does_not_know_is_the_best_guess_and_says_so(
+    kernels: dict[str, Measured], why: str
+) -> None:
+    chosen = by_measurement(kernels)(_asked())
+    assert chosen.form == _asked().forms[0]
+    assert why in chosen.why
