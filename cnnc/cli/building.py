@@ -15,7 +15,7 @@ from cnnc.cli.options import (
     verbose_option,
 )
 from cnnc.cli.report import show_compiling, show_stage, show_warnings, shown_path, size
-from cnnc.cli.tuning import Tuned, leave_tuning, tuning_options
+from cnnc.cli.tuning import Tuned, tuning_options
 
 if TYPE_CHECKING:
     from cnnc.diagnostics import Diagnostic
@@ -65,9 +65,8 @@ def compile_command(
     origin = "taken from the cache" if built.cached else "compiled"
     click.echo(f"{built.name}: {origin} in {seconds:.2f} s")
     files = [built.extension, *built.sources, built.stub]
-    if tuned.seconds is not None and options.tuning is not None:
-        files.append(output / f"{built.name}.tuning.json")
-        leave_tuning(options.tuning, files[-1])
+    if (left := tuned.leave(options, output, built.name)) is not None:
+        files.append(left)
     for path in files:
         click.echo(f"  {shown_path(path)}  ({size(path.stat().st_size)})")
     here = output.resolve() == Path.cwd().resolve()

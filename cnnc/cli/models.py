@@ -46,8 +46,12 @@ def compile_model(
     announce: bool = False,
     profile: bool = False,
     tuned: Tuned | None = None,
+    beside: Path | None = None,
 ) -> Compiled:
-    """Check and compile for this machine; say so in a line if it took time or `announce`."""
+    """Check and compile for this machine; say so in a line if it took time or `announce`.
+
+    What was measured for it is left in the directory `beside`, if that is given.
+    """
     from dataclasses import replace
 
     from cnnc.codegen.build import check_runs_here
@@ -69,6 +73,8 @@ def compile_model(
         warn=warnings.append,
     )
     show_warnings(warnings)
+    if beside is not None and tuned is not None:
+        tuned.leave(options, beside, compiled.name)
     origin = "taken from the cache" if compiled.cached else "compiled"
     seconds = time.perf_counter() - started
     if announce or not compiled.cached:

@@ -57,7 +57,8 @@ def train(
 ) -> None:
     """Compile a spec, train the model, save its weights.
 
-    Ctrl-C ends the training and saves the weights so far, in a file of their own.
+    Ctrl-C ends the training and saves the weights so far, in a file of their own. With --tune it
+    leaves what was measured beside the weights, as NAME.tuning.json.
     """
     from cnnc.runtime import fit
 
@@ -70,7 +71,9 @@ def train(
     output = output or Path(f"{graph.name}.safetensors")
     _check_writable(output)
     seed = graph.training.seed if seed is None else seed
-    compiled = compile_model(choice, target, verbose=verbose, announce=True, tuned=tuned)
+    compiled = compile_model(
+        choice, target, verbose=verbose, announce=True, tuned=tuned, beside=output.parent
+    )
     module = compiled.load()
     net = module.Model(seed=seed, threads=threads)
     if lr is not None:

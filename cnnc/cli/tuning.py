@@ -17,7 +17,6 @@ from cnnc.cli.report import fail
 if TYPE_CHECKING:
     from cnnc.cli.options import Command
     from cnnc.compiler import Options
-    from cnnc.tuning import Tuning
 
 SECONDS = 60.0
 """That of cnnc.measure.tune, which is slow to import; a test compares."""
@@ -51,6 +50,19 @@ class Tuned:
             found = tune(spec, options, self.seconds, on_progress=hear)
         return replace(options, tuning=found)
 
+    def leave(self, options: Options, directory: Path, name: str) -> Path | None:
+        """Write the file from which the build can be repeated, if anything was to be measured."""
+        if self.seconds is None or options.tuning is None:
+            return None
+        from cnnc.tuning import write_tuning
+
+        path = directory / f"{name}.tuning.json"
+        try:
+            write_tuning(options.tuning, path)
+        except OSError as error:
+            fail(f"cannot write {path}: {error.strerror}")
+        return path
+
 
 def tuning_options(command: Command) -> Command:
     """Add `--tune`, `--tune-seconds` and `--tuning`, as one `tuned`."""
@@ -78,16 +90,6 @@ def tuning_options(command: Command) -> Command:
     )(decorated)
     result: Command = decorated
     return result
-
-
-def leave_tuning(tuning: Tuning, path: Path) -> None:
-    """Write the file from which the build can be repeated."""
-    from cnnc.tuning import write_tuning
-
-    try:
-        write_tuning(tuning, path)
-    except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}")
 
 
 @contextmanager
