@@ -28,7 +28,8 @@ class Asked:
     @property
     def key(self) -> str:
         """A text that kernels share if and only if they have the same candidates."""
-        layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in sorted(self.layouts.items()))
+        named = sorted(self.layouts.items())
+        layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in named)
         direction = f"{self.wrt} gradient" if self.wrt else "forward"
         return f"{format_value(self.op)} {direction}: {layouts}"
 
