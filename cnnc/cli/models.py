@@ -46,11 +46,11 @@ def compile_model(
 ) -> Compiled:
     """Check and compile for this machine; say so in a line if it took time or `announce`."""
     from cnnc.codegen.build import check_runs_here
-    from cnnc.codegen.toolchain import host_target, named_target
+    from cnnc.codegen.toolchain import host_targets, named_targets
     from cnnc.compiler import compile_spec
 
     if target is not None or os.environ.get("CNNC_TARGET"):
-        check_runs_here(named_target(target) if target else host_target())
+        check_runs_here(*(named_targets(target) if target else host_targets()))
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     compiled = compile_spec(

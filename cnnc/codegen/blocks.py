@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnnc.codegen.text import plus
-from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
+from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Result, Schedule, Segment
 
 WIDTH = 100
 
@@ -52,6 +52,13 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    results: tuple[Result, ...] = ()
+    """The outputs that it hands back."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one sample."""
+        return self.schedule == "single"
 
     @property
     def call(self) -> str:
@@ -62,11 +69,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A schedule: what is prepared once, then its blocks."""
+    """A schedule: what is prepared once, then its blocks; `cost` is what one takes, as there."""
 
     name: str
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
+    cost: int
 
 
 def batches(program: Program) -> list[Batch]:
@@ -92,7 +100,7 @@ def _batch(program: Program, schedule: Schedule) -> Batch:
         _block(program, schedule.name, f"{number}" if several else "", segment, takes)
         for number, segment in enumerate(schedule.segments)
     )
-    return Batch(schedule.name, _once(program, schedule.prepare), blocks)
+    return Batch(schedule.name, _once(program, schedule.prepare), blocks, schedule.cost)
 
 
 def _block(
@@ -114,7 +122,15 @@ def _block(
         _once(program, segment.finish),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        _results(program, schedule),
     )
+
+
+def _results(program: Program, schedule: str) -> tuple[Result, ...]:
+    """What a schedule hands back."""
+    if schedule == "single" and program.single is not None:
+        return program.single.results
+    return program.results if schedule == "infer" else ()
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:

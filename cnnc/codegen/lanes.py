@@ -9,17 +9,10 @@ from collections.abc import Iterable
 
 from cnnc.ir.target import Target
 
-_FEATURES = {
-    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    "x86-64-v3": ("avx2", "fma", "bmi2"),
-}
-"""What a target needs of a processor beyond what its operating system promises."""
-
 
 def lanes_header(target: Target) -> dict[str, str]:
-    """The lane count, shuffles and processor features as C text, for templates/lanes.pyx.j2."""
+    """The lane count and shuffles as C text, for templates/lanes.pyx.j2."""
     lanes = target.lanes
-    features = [f'__builtin_cpu_supports("{name}")' for name in _FEATURES.get(target.name, ())]
     steps = [lanes >> k for k in range(1, lanes.bit_length())]
     rotate = [
         f"v += __builtin_shufflevector(v, v, {_list((i + step) % lanes for i in range(lanes))});"
@@ -33,7 +26,6 @@ def lanes_header(target: Target) -> dict[str, str]:
     return {
         "count": str(lanes),
         "bytes": str(lanes * 4),
-        "supported": "\n            && ".join(features) or "1",
         "sum": "\n        ".join(rotate),
         "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),

@@ -49,6 +49,8 @@ class OutputStore(Form):
     TEMPLATE: ClassVar[str] = "output"
     MACRO: ClassVar[str] = "store"
 
+    hands_back: ClassVar[bool] = True
+
     def operands(self) -> tuple[str, ...]:
         return ("input", "samples", "result")
 

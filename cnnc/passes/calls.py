@@ -10,7 +10,9 @@ from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Call, Load, Operand, Segment, Slot
 from cnnc.ops.input import input_load
+from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Input, Op
+from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room
 from cnnc.passes.workspace import Workspace
@@ -64,11 +66,18 @@ class Caller:
         dtype, kernels = node.op.dtype, []
         accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
         for kind in accepted:
-            form = input_load(kind, self.room.places.layouts[node.name])
-            kernel = self.kernels.share(f"{node.name}_load_{kind}", form, node, self.room)
+            form = self.load_form(node.op, kind, self.room.places.layouts[node.name])
+            name = f"{node.name}_load_{kind}{self.room.suffix}"
+            kernel = self.kernels.share(name, form, node, self.room)
             kernels.append((kind, kernel.name))
         at = self.operand("result", node.name)
         return Load(node.name, dtype, node.op.shape, at.space, at.offset, tuple(kernels))
+
+    def load_form(self, op: Input, kind: str, layout: Layout) -> Form:
+        """The loops that bring an array in."""
+        if isinstance(op, PlainInput):
+            return PlainLoad(kind, op.shape, op.pads, self.kernels.target.lanes)
+        return input_load(kind, layout)
 
     def call(self, node: Node) -> Call:
         """A node's kernel with what it reads and writes."""

@@ -22,9 +22,11 @@ class Room:
     segments: Segments
     shared: dict[str, int]
     parts: dict[str, int]
+    suffix: str = ""
+    """Of the names of its kernels."""
 
 
-def make_room(graph: Graph, shared_from: int) -> Room:
+def make_room(graph: Graph, shared_from: int, suffix: str = "") -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
     gradients = {node for _, node in graph.gradients}
@@ -37,7 +39,7 @@ def make_room(graph: Graph, shared_from: int) -> Room:
         shared[node.name], top = top, top + on_line(prod(node.shape))
         if segments.reduced(node.name):
             parts[node.name], parts_top = parts_top, parts_top + on_line(prod(node.shape))
-    return Room(graph, find_places(graph), segments, shared, parts)
+    return Room(graph, find_places(graph), segments, shared, parts, suffix)
 
 
 def floats_of(room: Room, offsets: dict[str, int]) -> int:

@@ -8,6 +8,7 @@ network trains all layers with parameters at once on a squared error.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.build import Built, build_targets, load_extension
 from cnnc.codegen.render import render, render_stub
 from cnnc.ir.graph import Graph, Node, Output, OutputLoss, Parameter, Training
 from cnnc.ir.interpret import interpret
@@ -81,14 +82,14 @@ def runnable_targets() -> list[str]:
     from cnnc.codegen.toolchain import host_target
 
     host = host_target()
-    same = [t for t in TARGETS.values() if t.machine == host.machine]
-    return [t.name for t in same if t.lanes <= host.lanes]
+    return [target.name for target in TARGETS.values() if target.runs_on(host)]
 
 
 def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
     """The examples of a group that are compiled for a target: all for the machine's own.
 
-    The others get every second one, and no two the same: what differs is the number of lanes.
+    The others get every second one, in turns: what differs is the number of lanes, and of the two
+    of four lanes each has those that the other has not.
     """
     place = runnable_targets().index(target)
     return layers_of(group) if place == 0 else layers_of(group)[place % 2 :: 2]
@@ -193,7 +194,7 @@ def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
 
 
 def side_by_side(layers: Layers) -> Graph:
-    """Every layer's result and data gradients, from inputs of its own."""
+    """Forward and data gradient of these layers, for a model that is only called."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     outputs: list[Output] = []
@@ -259,7 +260,7 @@ def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
 
 
 def trained_together(layers: Layers) -> Graph:
-    """All layers with parameters, trained at once on a squared error."""
+    """Those of these layers that have parameters, trained on a squared error."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     flat: list[Node] = []
@@ -285,11 +286,19 @@ def trained_together(layers: Layers) -> Graph:
 
 def compile_graph(graph: Graph, target: Target, choose: Choice = best_guess) -> Any:
     """The module of a graph."""
-    program = verify_program(plan(verify_graph(fuse(verify_graph(graph))), target, choose))
-    source, stub = render(program, "test.cnn", {}), render_stub(program, "test.cnn")
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
-    built = build(program.name, source, stub, target, output)
-    return load_extension(program.name, built.extension)
+    built = build_graph(graph, [target], output, choose)
+    return load_extension(graph.name, built.extension)
+
+
+def build_graph(
+    graph: Graph, targets: Sequence[Target], output: Path, choose: Choice = best_guess
+) -> Built:
+    """The module of a graph, for one target or several."""
+    fused = verify_graph(fuse(verify_graph(graph)))
+    programs = [verify_program(plan(fused, target, choose)) for target in targets]
+    sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
+    return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
 
 
 def test_gradients_of_a_value_used_twice_are_added() -> None:
