@@ -36,6 +36,7 @@ from cnnc.ir.verify import verify_graph, verify_program
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
+from cnnc.passes.recompute import recompute
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
 
@@ -112,7 +113,7 @@ def lower(
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
     yield "grad", verify_graph(grad)
-    fused = fuse(grad)
+    fused = recompute(fuse(grad))
     yield "fused", verify_graph(fused)
     program = plan(fused, _target(options.target))
     yield "program", verify_program(program)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from cnnc.codegen.text import plus
 from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
@@ -52,6 +53,8 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    strips: bool
+    """Whether some of it goes strip by strip."""
 
     @property
     def call(self) -> str:
@@ -103,18 +106,29 @@ def _block(
     takes: tuple[tuple[str, str], ...],
 ) -> Block:
     loads = [Memory(load) for load in segment.loads]
-    calls = (_call(program.kernel(call.kernel), call) for call in segment.calls)
     return Block(
         f"{schedule}_block{number}",
         schedule,
         tuple(m for m in loads if m.load.dtype not in ("weight", "live", "random")),
         tuple(m for m in loads if m.load.dtype in ("weight", "live")),
         tuple(m for m in loads if m.load.dtype == "random"),
-        tuple(textwrap.indent(text, "    ") for text in calls),
+        tuple(textwrap.indent(text, "    ") for text in _runs(program, segment.calls)),
         _once(program, segment.finish),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        any(call.turns for call in segment.calls),
     )
+
+
+def _runs(program: Program, calls: Sequence[Call]) -> Iterator[str]:
+    """Each call, those that are gone through strip by strip in their loop."""
+    for turns, run in groupby(calls, key=lambda call: call.turns):
+        texts = [_call(program.kernel(call.kernel), call) for call in run]
+        if turns is None:
+            yield from texts
+        else:
+            body = textwrap.indent("\n".join(texts), "    ")
+            yield f"# Strips of {turns.by}\nfor strip in range({turns.count}):\n{body}"
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
@@ -125,7 +139,7 @@ def _call(kernel: Kernel, call: Call) -> str:
     """One call, with a comment that says what goes in and out."""
     arguments = [_argument(kernel, operand) for operand in call.operands]
     if kernel.returns_gradient:
-        arguments.append("accumulate")
+        arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
     reads = ", ".join(
         o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
     )
@@ -140,6 +154,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)
+    if operand.step:
+        place += " + strip" + (f" * {operand.step}" if operand.step > 1 else "")
     return f"<const int*>({place})" if operand.pointer in kernel.form.labels() else place
 
 

@@ -208,6 +208,7 @@ _CTYPES = {
     "space": "Py_ssize_t",
     "stride": "Py_ssize_t",
     "blocks": "int",
+    "strips": "Py_ssize_t",
     "update": "bint",
 }
 

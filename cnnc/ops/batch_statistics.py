@@ -20,7 +20,9 @@ from cnnc.ops.channel_forms import (
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
+    ANYWHERE,
     Array,
+    Cut,
     Op,
     Operands,
     Shape,
@@ -66,6 +68,9 @@ class BatchStatistics(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return parts("statistics", ("input",), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     def finish_form(self, layouts: Layouts) -> Form:
         return FinishParts("statistics", ("running_mean", "running_var"), self.momentum)
@@ -152,6 +157,9 @@ class ChannelAffine(Op):
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, ("input", "affine"), layouts)
 
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
+
 
 @dataclass(frozen=True, slots=True)
 class BatchSums(Op):
@@ -175,6 +183,9 @@ class BatchSums(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return parts("sums", ("output_grad", "input", "statistics"), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     def finish_form(self, layouts: Layouts) -> Form:
         return FinishParts("sums", ())
@@ -286,3 +297,6 @@ class ChannelSlope(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, ("output_grad", "input", "slope", "live"), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE

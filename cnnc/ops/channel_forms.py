@@ -69,12 +69,15 @@ def parts(macro: str, reads: tuple[str, ...], layouts: Layouts) -> ChannelParts:
     return ChannelParts(macro, reads, tuple(tensors))
 
 
-_FINISH = ("parts", "stride", "blocks", "samples", "channels", "space")
+_FINISH = ("parts", "stride", "blocks", "strips", "samples", "channels", "space")
 
 
 @dataclass(frozen=True, slots=True)
 class FinishParts(Form):
-    """The parts of all blocks become one result, added in their order."""
+    """The parts of all blocks become one result, added in their order.
+
+    A block's part may be cut into `strips` of `space` positions each, one behind the other.
+    """
 
     macro: str
     reads: tuple[str, ...]

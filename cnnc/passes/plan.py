@@ -16,7 +16,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.passes.calls import Caller
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import Room, floats_of, make_room, on_line
+from cnnc.passes.room import Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
 
@@ -29,9 +29,9 @@ _MOST_GROUPS = 16
 def plan(graph: Graph, target: Target) -> Program:
     """Lay out a fused graph for a target."""
     slots, trained, arena = _arena(graph)
-    main = make_room(graph, 0)
-    step = make_room(graph.step, floats_of(main, main.shared)) if graph.step else None
-    parts = floats_of(step, step.parts) if step else 0
+    main = make_room(graph, 0, target)
+    step = make_room(graph.step, shared_end(main), target) if graph.step else None
+    parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target))
     wanted: list[tuple[str, Room, set[str]]] = [
         ("infer", main, {output.tensor for output in graph.outputs})
@@ -63,7 +63,7 @@ def plan(graph: Graph, target: Target) -> Program:
         max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * arena))),
         graph.digest,
         trained,
-        max([0, *(floats_of(room, room.shared) for room in (main, step) if room)]),
+        max([0, *(shared_end(room) for room in (main, step) if room)]),
         parts,
         _judges(graph),
     )
@@ -129,7 +129,7 @@ class _Planner:
         nodes.sort(key=lambda node: at[node.name])
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in room.segments.once)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        lives = find_lives(steps, room.places, room.segments.batch, ends)
+        lives = find_lives(steps, room, ends)
         return _Order(room, tuple(nodes), steps, lives)
 
     def schedule(self, name: str, order: _Order) -> Schedule:
