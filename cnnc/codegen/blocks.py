@@ -141,7 +141,9 @@ def _call(kernel: Kernel, call: Call) -> str:
     if kernel.returns_gradient:
         arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
+        o.name
+        for o in call.operands[:-1]
+        if o.pointer not in ("scratch", "moved") and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)

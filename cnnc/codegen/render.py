@@ -203,6 +203,7 @@ _CTYPES = {
     "bias": "const float*",
     "parts": "const float*",
     "scratch": "vec*",
+    "moved": "vec*",
     "samples": "int",
     "channels": "Py_ssize_t",
     "space": "Py_ssize_t",

@@ -117,6 +117,10 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
 
 
 def _call(call: Call) -> str:
-    reads = ", ".join(o.name for o in call.operands[:-1] if not o.is_number)
+    reads = ", ".join(
+        o.name for o in call.operands[:-1] if not o.is_number and o.pointer != "moved"
+    )
+    moved = [o.name for o in call.operands if o.pointer == "moved"]
     turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
-    return f"{turns}{call.computes} = {call.kernel}({reads})"
+    kept = f", stores {moved[0]}" if moved else ""
+    return f"{turns}{call.computes} = {call.kernel}({reads}){kept}"

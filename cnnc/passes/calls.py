@@ -12,7 +12,7 @@ from cnnc.ir.program import Call, Load, Operand, Segment, Slot, Turns
 from cnnc.ops.input import input_load
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import Room
+from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
 from cnnc.passes.workspace import Workspace
 
@@ -76,17 +76,21 @@ class Caller:
         kernel = self.kernels.of(node, self.room)
         if kernel is None:
             raise TypeError(f"{node.name} has no kernel")
-        bound = operand_names(node)
-        bound |= {f"epilogue{i}": name for i, name in enumerate(node.epilogue_inputs)}
+        bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
             if pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
-            elif pointer == "result":
-                operands.append(self.result(node))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer == "moved":
+                operands.append(self.operand(pointer, node.inputs[0]))
+            elif self.room.passes(bound[pointer], node):
+                at = self.memory.offsets[f"{bound[pointer]} on its way"]
+                operands.append(Operand(pointer, "work", bound[pointer], at))
+            elif pointer == "result":
+                operands.append(self.result(node))
             else:
                 operands.append(self.operand(pointer, bound[pointer]))
         strip = self.room.strips.get(node.name)
@@ -103,7 +107,8 @@ class Caller:
         by_channel = strip.cut is Cut.CHANNELS
         if operand.pointer == "channels" and by_channel:
             return replace(operand, offset=strip.size)
-        if operand.pointer == "scratch" or operand.is_number:
+        passes = operand.space == "work" and self.room.passes(name, node)
+        if operand.pointer == "scratch" or operand.is_number or passes:
             step = 0
         elif operand.space in ("work", "kept"):
             step = strip.step(name, self.room.whole(name))

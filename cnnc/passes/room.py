@@ -9,6 +9,7 @@ from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.op import Cut
+from cnnc.passes.moves import find_moves
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
 from cnnc.passes.strips import Strip, find_strips
@@ -34,6 +35,9 @@ class Room:
     wholes: Places
     """Layouts as if there were no strips."""
 
+    moves: dict[str, str]
+    """Tensors that a sum over the batch moves to where they are kept, and the node of that sum."""
+
     def whole(self, tensor: str) -> Layout:
         """The layout of all of a tensor."""
         return self.wholes.layouts[tensor]
@@ -41,11 +45,26 @@ class Room:
     def layouts(self, node: Node) -> dict[str, Layout]:
         """What a node's kernel sees: layouts by operand name, its result's and its epilogue's."""
         strip = self.strips.get(node.name)
-        if strip is None:
-            return self.places.of(node)
-        found = self.wholes.of(node)
-        names = names_by_operand(node)
-        return {operand: strip.layout(names[operand], at) for operand, at in found.items()}
+        found = self.places.of(node)
+        if strip is not None:
+            names = names_by_operand(node)
+            whole = self.wholes.of(node)
+            found = {operand: strip.layout(names[operand], at) for operand, at in whole.items()}
+        if node.name in self.moves:
+            found["result"] = self.passing(node.name)
+        if node.inputs and self.moves.get(node.inputs[0]) == node.name:
+            first = next(o for o, name in operand_names(node).items() if name == node.inputs[0])
+            found["moved"], found[first] = found[first], self.passing(node.inputs[0])
+        return found
+
+    def passing(self, tensor: str) -> Layout:
+        """Where a tensor lies until it is moved."""
+        strip, whole = self.strips.get(tensor), self.whole(tensor)
+        return whole if strip is None else strip.layout(tensor, whole, local=True)
+
+    def passes(self, tensor: str, node: Node) -> bool:
+        """Whether a node makes or reads a tensor before it is moved."""
+        return tensor in self.moves and node.name in (tensor, self.moves[tensor])
 
     def strips_of_parts(self, name: str) -> int:
         """Of how many strips a block's part of a sum consists."""
@@ -59,7 +78,9 @@ def make_room(graph: Graph, shared_from: int, machine: Machine) -> Room:
     whole = find_places(graph)
     # Between no two barriers there is a cache to be gained that depth first does not.
     strips = find_strips(graph, whole, segments, machine) if segments.count > 1 else {}
-    room = Room(graph, _in_strips(whole, strips), segments, {}, {}, strips, whole)
+    room = Room(graph, _in_strips(whole, strips), segments, {}, {}, strips, whole, {})
+    if segments.count > 1:
+        room.moves.update(find_moves(graph, whole, segments, strips, machine))
     gradients = {node for _, node in graph.gradients}
     shared, parts = room.shared, room.parts
     top, parts_top = shared_from, 0

@@ -38,14 +38,14 @@ class Strip:
     size: int
     local: frozenset[str]
 
-    def layout(self, tensor: str, whole: Layout) -> Layout:
-        """A strip of a tensor as kernels see it: with the whole tensor's strides."""
+    def layout(self, tensor: str, whole: Layout, *, local: bool = False) -> Layout:
+        """A strip of a tensor as kernels see it; not a local one has the whole's strides."""
         if not whole.extents:
             return whole
         if self.cut is Cut.CHANNELS:
             return replace(whole, channels=self.size)
         rows = (self.size, *whole.extents[1:])
-        if tensor in self.local:
+        if local or tensor in self.local:
             return replace(whole, extents=rows)
         # The rows that are not this strip's count as its halo.
         halo = whole.halo or tuple((0, 0) for _ in whole.extents)

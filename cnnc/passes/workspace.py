@@ -74,6 +74,11 @@ def find_lives(steps: Sequence[Step], room: Room, ends: Collection[str]) -> Live
             local.append(Lifetime(root, places.layouts[root], first, last))
         else:
             kept.append(Lifetime(root, places.layouts[root], start, stop))
+    places_of = {step.node.name: index for index, step in enumerate(steps)}
+    for tensor, mover in room.moves.items():
+        if tensor in places_of and mover in places_of:
+            span = places_of[tensor], places_of[mover]
+            local.append(Lifetime(f"{tensor} on its way", room.passing(tensor), *span))
     return Lives(tuple(local), tuple(kept))
 
 

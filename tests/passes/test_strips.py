@@ -84,3 +84,18 @@ def test_without_statistics_of_a_batch_nothing_is_cut_or_repeated() -> None:
     graph = graph_of(body)
     assert recompute(graph) == graph
     assert not any(call.turns for s in program_of(body).schedules() for call in s.calls)
+
+
+def test_a_large_convolution_is_stored_in_cache_and_kept_by_the_sum_that_reads_it() -> None:
+    calls = {call.computes: call for call in step_of(SEPARABLE).calls}
+    made = calls["conv1"].operands[-1]
+    assert (made.space, made.name) == ("work", "conv1")
+    summed = next(c for c in step_of(SEPARABLE).segments[0].calls if "statistics" in c.computes)
+    spaces = {o.pointer: (o.space, o.name) for o in summed.operands}
+    assert spaces["input"] == ("work", "conv1")
+    assert spaces["moved"] == ("kept", "conv1")
+
+
+def test_a_small_one_is_stored_where_it_is_kept() -> None:
+    step = step_of(SEPARABLE.replace("48, 40", "8, 8"))
+    assert not any(o.pointer == "moved" for call in step.calls for o in call.operands)
