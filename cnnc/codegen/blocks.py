@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import plus
@@ -53,6 +54,8 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    strips: bool
+    """Whether some of it goes strip by strip."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
 
@@ -123,10 +126,11 @@ def _block(
         tuple(m for m in loads if m.load.dtype not in ("weight", "live", "random")),
         tuple(m for m in loads if m.load.dtype in ("weight", "live")),
         tuple(m for m in loads if m.load.dtype == "random"),
-        tuple(textwrap.indent(text, "    ") for text in calls),
+        tuple(textwrap.indent(text, "    ") for text in _runs(calls, segment.calls)),
         _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        any(call.turns for call in segment.calls),
         _results(program, schedule),
     )
 
@@ -136,6 +140,18 @@ def _results(program: Program, schedule: str) -> tuple[Result, ...]:
     if schedule == "single" and program.single is not None:
         return program.single.results
     return program.results if schedule == "infer" else ()
+
+
+def _runs(texts: Sequence[str], calls: Sequence[Call]) -> Iterator[str]:
+    """Each call, those that are gone through strip by strip in their loop."""
+    pairs = zip(texts, calls, strict=True)
+    for turns, run in groupby(pairs, key=lambda pair: pair[1].turns):
+        found = [text for text, _ in run]
+        if turns is None:
+            yield from found
+        else:
+            body = textwrap.indent("\n".join(found), "    ")
+            yield f"# Strips of {turns.by}\nfor strip in range({turns.count}):\n{body}"
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
@@ -161,9 +177,11 @@ def _call(kernel: Kernel, call: Call) -> str:
     """One call, with a comment that says what goes in and out."""
     arguments = [_argument(kernel, operand) for operand in call.operands]
     if kernel.returns_gradient:
-        arguments.append("accumulate")
+        arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
+        o.name
+        for o in call.operands[:-1]
+        if o.pointer not in ("scratch", "moved") and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
@@ -176,6 +194,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)
+    if operand.step:
+        place += " + strip" + (f" * {operand.step}" if operand.step > 1 else "")
     return f"<const int*>({place})" if operand.pointer in kernel.form.labels() else place
 
 

@@ -217,11 +217,13 @@ _CTYPES = {
     "bias": "const float*",
     "parts": "const float*",
     "scratch": "vec*",
+    "moved": "vec*",
     "samples": "int",
     "channels": "Py_ssize_t",
     "space": "Py_ssize_t",
     "stride": "Py_ssize_t",
     "blocks": "int",
+    "strips": "Py_ssize_t",
     "update": "bint",
 }
 

@@ -80,12 +80,16 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What a call passes for one pointer: a place in one of the spaces."""
+    """What a call passes for one pointer: a place in one of the spaces.
+
+    `step` is how far it lies from one strip to the next, where the call is one of a strip.
+    """
 
     pointer: str
     space: str
     name: str
     offset: int
+    step: int = 0
 
     @property
     def is_number(self) -> bool:
@@ -94,12 +98,30 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """How often a run of calls is gone through, a strip of the block at a time.
+
+    `by` says along what it is cut. Runs of one segment differ in their `number`.
+    """
+
+    number: int
+    count: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills."""
+    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
+
+    Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
+    what the result holds.
+    """
 
     kernel: str
     operands: tuple[Operand, ...]
     computes: str
+    turns: Turns | None = None
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

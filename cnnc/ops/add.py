@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
+    ANYWHERE,
     Array,
+    Cut,
     Example,
     Op,
     Operands,
@@ -58,6 +60,9 @@ class Add(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, self.input_names(self.count), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

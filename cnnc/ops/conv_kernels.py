@@ -184,7 +184,8 @@ def _patch(shared: _Shared, filters: int, machine: Machine) -> Loop:
     outer, last, x, y = shared[3:7]
     register = machine.lanes * 4
     room = machine.level1 * 2 // (filters * register)
-    if (x.size + y.size) * register <= _LEVEL2 * machine.level1:
+    touched = sum(layout.channels * prod(layout.extents) for layout in (x, y))
+    if touched * register <= _LEVEL2 * machine.level1:
         room = y.size
     if not outer:
         return _even(last.variable, last.outputs, room)

@@ -56,6 +56,14 @@ class Trait(Enum):
     BY_CHANNEL = "each channel is treated by itself and like any other"
 
 
+class Cut(Enum):
+    """Along what a kernel's work may be cut into strips that do not need one another."""
+
+    CHANNELS = "channels"
+    ROWS = "rows"
+    """Along the first axis of space."""
+
+
 class _Required:
     def __repr__(self) -> str:
         return "REQUIRED"
@@ -154,6 +162,9 @@ class Example:
     classes: int | None = None
     scale: float = 1.0
 
+
+ANYWHERE = frozenset(Cut)
+NOWHERE: frozenset[Cut] = frozenset()
 
 RANDOM = "random"
 """The operand that holds random bits: a uint32 a sample, shape (), new in every training step."""
@@ -260,6 +271,19 @@ class Op:
         halo of an input that is the caller's array in its own order, None for one in lanes.
         """
         return None
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        """Along what a direction may be cut: a strip of its result needs that of what it reads.
+
+        A gradient by a parameter is cut by channels where each has a part of it, by rows where
+        their sums add up.
+        """
+        free = Trait.ELEMENTWISE in self.TRAITS and Trait.PLACED not in self.TRAITS
+        return ANYWHERE if free else NOWHERE
+
+    def part(self, channels: int) -> Op:
+        """The op that makes so many of the channels, for one that can be cut along these."""
+        return self
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""
@@ -369,9 +393,12 @@ def channel_sums(x: Array) -> Array:
 
 
 __all__ = [
+    "ANYWHERE",
+    "NOWHERE",
     "RANDOM",
     "REQUIRED",
     "Array",
+    "Cut",
     "Example",
     "Field",
     "Gradient",

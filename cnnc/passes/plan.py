@@ -19,7 +19,7 @@ from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import LINE, Room, floats_of, make_room, on_line
+from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.single import NotSingleError, one_sample
 from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
@@ -33,9 +33,9 @@ _MOST_GROUPS = 16
 def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
     """Lay out a fused graph for a target; `choose` takes a kernel's algorithm."""
     slots, trained, arena = _arena(graph)
-    main = make_room(graph, 0)
-    step = make_room(graph.step, floats_of(main, main.shared)) if graph.step else None
-    parts = floats_of(step, step.parts) if step else 0
+    main = make_room(graph, 0, target)
+    step = make_room(graph.step, shared_end(main), target) if graph.step else None
+    parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
     wanted: list[tuple[str, Room, set[str]]] = [
         ("infer", main, {output.tensor for output in graph.outputs})
@@ -50,7 +50,7 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
         order.lives.pin(planner.pins)
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
-    top = max([0, *(floats_of(room, room.shared) for room in (main, step) if room)])
+    top = max([0, *(shared_end(room) for room in (main, step) if room)])
     alone, why = _single(graph, planner, top)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
@@ -86,7 +86,7 @@ def _single(
         lowered = one_sample(graph, target.lanes)
     except NotSingleError as error:
         return None, str(error)
-    room = make_room(lowered.graph, shared_from, "_single")
+    room = make_room(lowered.graph, shared_from, target, "_single")
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.graph.outputs})
     order.lives.pin(alone.pins)
@@ -100,7 +100,7 @@ def _single(
         offset = schedule.offset(room.places.root(output.tensor))
         results.append(Result(output.name, shape, offset, kernel.name))
     # Registers of a few channels are read whole, up to a line beyond the last number.
-    end = max(shared_from, floats_of(room, room.shared)) + LINE
+    end = max(shared_from, shared_end(room)) + LINE
     return (Single(schedule, tuple(results), lowered.most, lowered.graph), end), ""
 
 
@@ -164,7 +164,7 @@ class _Planner:
         nodes.sort(key=lambda node: at[node.name])
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in room.segments.once)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        lives = find_lives(steps, room.places, room.segments.batch, ends)
+        lives = find_lives(steps, room, ends)
         return _Order(room, tuple(nodes), steps, lives)
 
     def schedule(self, name: str, order: _Order) -> Schedule:
