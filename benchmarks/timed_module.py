@@ -8,6 +8,7 @@ live model. Kernels therefore work on real values, at the addresses and in the o
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from arithmetic import node_flops
 from numpy.typing import NDArray
 
+from cnnc.codegen.blocks import batches
 from cnnc.codegen.build import build, load_extension
 from cnnc.compiler import Options, lower
 from cnnc.frontend import read_source
@@ -148,14 +150,16 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
         raise SystemExit(f"the generated module has no {name}: this script has to be adapted")
     head, quotes, body = found[0].partition('"""\n')
     head = head.replace(name, "timed_block", 1)
-    head = head.replace(") noexcept", "    const long* rounds, double* seconds\n) noexcept", 1)
+    head = head.replace(") noexcept", "    float* direct, const long* rounds, double* seconds\n) noexcept", 1)
     # The parameter before may stand without a comma where they share a line.
-    head = re.sub(r"([^,(\s])\n( +const long\* rounds)", r"\1,\n\2", head)
+    head = re.sub(r"([^,(\s])\n( +float\* direct)", r"\1,\n\2", head)
+    if trains:
+        body = _with_finish(body, program)
     known = {kernel.name for kernel in program.kernels}
     kernels: list[str] = []
     lines = []
     for statement in _statements(body.splitlines()):
-        call = re.match(r"( +)(\w+)\(", statement[0])
+        call = re.match(r"( +)(?:for tile in range\(\d+\): )?(\w+)\(", statement[0])
         if call is None or call[2] not in known:
             lines += statement
             continue
@@ -167,15 +171,33 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
         kernels.append(call[2])
     declared = "    cdef double start\n    cdef long turn\n"
     function = head + quotes + declared + "\n".join(lines) + "\n"
-    arguments = ["&arrays", "0", "net.parameters_at", "net.workspaces"]
+    kept = ["net.kept"] if trains and program.train and program.train.kept_size else []
+    arguments = ["&arrays", "0", "net.parameters_at", *kept, "net.workspaces"]
     arguments += ["net.partial", "False"] if trains else ["outputs"]
+    direct = "net.gradients_at" if trains else "NULL"
     harness = HARNESS.format(
         function=function,
         target=", (target,)" if trains else "",
         reserve="    net._reserve_training(LANES)" if trains else "",
-        call=f"timed_block({', '.join([*arguments, 'counts', 'times'])})",
+        call=f"timed_block({', '.join([*arguments, direct, 'counts', 'times'])})",
     )
     return pyx + harness, kernels
+
+
+def _with_finish(body: str, program: Program) -> str:
+    """A block's body with what follows when every block has been through it: here, one."""
+    (train,) = (batch for batch in batches(program) if batch.name == "train")
+    *calls, end = body.rstrip("\n").rsplit("\n", 1)
+    finish = []
+    for text in train.blocks[0].finish:
+        text = re.sub(r"prange\((\d+),.*\)", r"range(\1)", text)
+        text = re.sub(r".*(flush_denormals|restore_mode)\(.*\n?", "", text)
+        text = re.sub(r"\bblocks\b", "1", text).replace("gradients +", "direct +")
+        # One statement, so that all tiles are timed together.
+        text = re.sub(r"(for tile in .*:)\n +", r"\1 ", text)
+        finish.append(textwrap.indent(text.rstrip(), "    "))
+    declared = "    cdef int tile\n" if any("tile in" in text for text in finish) else ""
+    return "\n".join([declared + "\n".join(calls), *finish, end])
 
 
 def _statements(lines: list[str]) -> Iterator[list[str]]:

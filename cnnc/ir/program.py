@@ -5,8 +5,9 @@ at a barrier, where what is summed over the batch becomes known. The spaces that
 
 - `work`: a workspace for each thread; offsets count elements of a block. Holds within a segment.
 - `kept`: memory for each block, in the same unit, that holds from segment to segment.
-- `parameters`, `gradients`: two arenas of floats alike; there are several gradient arenas, each the
-  sum over a group of blocks.
+- `parameters`, `gradients`: two arenas of floats alike. While blocks go through a segment there are
+  several gradient arenas, each the sum over a group of blocks; what follows the segment writes to
+  the one that the groups are added up in.
 - `parts`: floats for each block, its share of what is summed over the batch.
 - `shared`: floats, what came of the parts.
 - `number`: no memory, an integer.
@@ -90,16 +91,20 @@ class Operand:
     @property
     def is_number(self) -> bool:
         """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in ("number", "blocks", "samples", "update")
+        return self.space in ("number", "blocks", "samples", "update", "tile")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills."""
+    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
+
+    One of several `tiles` is a call for each of them, in any order.
+    """
 
     kernel: str
     operands: tuple[Operand, ...]
     computes: str
+    tiles: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,11 @@ class Schedule:
         return tuple(load for segment in self.segments for load in segment.loads)
 
     @property
+    def tiled(self) -> bool:
+        """Whether a call that follows a segment is one of several tiles."""
+        return any(call.tiles > 1 for segment in self.segments for call in segment.finish)
+
+    @property
     def calls(self) -> tuple[Call, ...]:
         """Every call, in order."""
         parts = (call for s in self.segments for call in (*s.calls, *s.finish))
@@ -209,8 +219,9 @@ class Judge:
 class Program:
     """Everything that the renderer needs. `groups` is how many partial gradients are kept.
 
-    `trained` is the part of the arena, from its start, that the optimizer changes. `shared` and
-    `parts` are the floats of these spaces, the latter a block's.
+    `trained` is the part of the arena, from its start, that the optimizer changes, and `summed` the
+    part of that whose gradients are summed over groups of blocks: the others are computed once, in
+    place. `shared` and `parts` are the floats of these spaces, the latter a block's.
     """
 
     name: str
@@ -225,6 +236,7 @@ class Program:
     training: Training | None
     groups: int
     digest: str
+    summed: int
     trained: int
     shared: int = 0
     parts: int = 0

@@ -106,6 +106,10 @@ class Form:
         """
         return self
 
+    def tiles(self) -> int:
+        """How many calls make the result, each with its own `tile`; they can run in any order."""
+        return 1
+
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0

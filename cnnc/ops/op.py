@@ -238,6 +238,14 @@ class Op:
         """
         raise NotImplementedError
 
+    def batch_form(self, wrt: str, layouts: Layouts, machine: Machine) -> Form | None:
+        """A kernel for a parameter's gradient that goes through all blocks at once.
+
+        It reads what every block keeps and is called when all have made it. None where it is better
+        to add up the gradient a block at a time.
+        """
+        return None
+
     def finish_form(self, layouts: Layouts) -> Form:
         """For an op of Trait.BATCH that reads samples: how the blocks' parts become one result."""
         raise NotImplementedError

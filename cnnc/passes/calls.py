@@ -15,7 +15,7 @@ from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room
 from cnnc.passes.workspace import Workspace
 
-_PASSED = ("channels", "space", "stride", "blocks", "samples", "update")
+_PASSED = ("channels", "space", "stride", "block_stride", "blocks", "samples", "update", "tile")
 """Pointers of a kernel that are integers."""
 
 
@@ -33,7 +33,8 @@ class Caller:
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
         segments = self.room.segments
-        here = [n for n in nodes if segments.at[n.name] == number and n.name not in segments.once]
+        after = segments.once | self.room.late
+        here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(
@@ -49,7 +50,7 @@ class Caller:
         return tuple(
             self.call(node)
             for node in nodes
-            if node.name in segments.once and segments.at[node.name] == number
+            if node.name in segments.once | self.room.late and segments.at[node.name] == number
         )
 
     def loss(self, name: str) -> tuple[Operand, str]:
@@ -88,7 +89,7 @@ class Caller:
                 operands.append(self.number(pointer, node))
             else:
                 operands.append(self.operand(pointer, bound[pointer]))
-        return Call(kernel.name, tuple(operands), node.name)
+        return Call(kernel.name, tuple(operands), node.name, kernel.form.tiles())
 
     def finish(self, node: Node) -> Call:
         """What makes the parts of all blocks one."""
@@ -113,8 +114,10 @@ class Caller:
 
     def number(self, pointer: str, node: Node) -> Operand:
         """An integer that a kernel takes."""
-        if pointer in ("blocks", "samples", "update"):
+        if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer == "block_stride":
+            return Operand(pointer, "number", pointer, self.memory.kept_size)
         if pointer == "stride":
             return Operand(pointer, "number", pointer, self.parts)
         space = self.room.graph.node(node.inputs[0]).shape[1:] if node.inputs else ()

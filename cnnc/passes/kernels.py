@@ -33,6 +33,8 @@ class Kernels:
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
         form = op.kernel_form(wrt, layouts, self.target)
+        if wrt is not None and node.name in room.late:
+            form = op.batch_form(wrt, layouts, self.target) or form
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
@@ -55,7 +57,7 @@ class Kernels:
             while name in self.names:
                 name += "_"
             self.names.add(name)
-            floats = node.name in room.segments.batch
+            floats = node.name in room.segments.batch or node.name in room.late
             gradient = node.name in room.places.gradient_of and not floats
             known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
         elif layer not in known.layers:

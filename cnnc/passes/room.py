@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import prod
 
 from cnnc.ir.graph import Graph
+from cnnc.ops.layout import Machine
+from cnnc.ops.op import Gradient
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
 
@@ -15,16 +17,27 @@ LINE = 16
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats."""
+    """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats.
+
+    `late` are the parameter gradients that are computed for all blocks at once, at the end of their
+    segment.
+    """
 
     graph: Graph
     places: Places
     segments: Segments
     shared: dict[str, int]
     parts: dict[str, int]
+    late: frozenset[str]
+
+    @property
+    def direct(self) -> frozenset[str]:
+        """Parameters whose gradient is computed once, not summed over groups of blocks."""
+        once = self.late | self.segments.once
+        return frozenset(p for p, node in self.graph.gradients if node in once)
 
 
-def make_room(graph: Graph, shared_from: int) -> Room:
+def make_room(graph: Graph, shared_from: int, machine: Machine) -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
     gradients = {node for _, node in graph.gradients}
@@ -37,7 +50,20 @@ def make_room(graph: Graph, shared_from: int) -> Room:
         shared[node.name], top = top, top + on_line(prod(node.shape))
         if segments.reduced(node.name):
             parts[node.name], parts_top = parts_top, parts_top + on_line(prod(node.shape))
-    return Room(graph, find_places(graph), segments, shared, parts)
+    places = find_places(graph)
+    late = _find_late(graph, places, machine)
+    return Room(graph, places, segments, shared, parts, late)
+
+
+def _find_late(graph: Graph, places: Places, machine: Machine) -> frozenset[str]:
+    """The parameter gradients whose op has a kernel for all blocks at once."""
+    found = set()
+    for _, name in graph.gradients:
+        node = graph.node(name)
+        if isinstance(node.op, Gradient) and not node.epilogue:
+            form = node.op.of.batch_form(node.op.wrt, places.of(node), machine)
+            found |= {name} if form is not None else set()
+    return frozenset(found)
 
 
 def floats_of(room: Room, offsets: dict[str, int]) -> int:

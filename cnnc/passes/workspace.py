@@ -65,13 +65,26 @@ class Lives:
 
 
 def find_lives(
-    steps: Sequence[Step], places: Places, batch: Collection[str], ends: Collection[str]
+    steps: Sequence[Step],
+    places: Places,
+    batch: Collection[str],
+    ends: Collection[str],
+    late: Sequence[Step] = (),
 ) -> Lives:
-    """When each piece of memory must hold; `ends` are read when their segment is over."""
+    """When each piece of memory must hold; `ends` are read when their segment is over.
+
+    `late` run when every block has been through their segment: what they read is kept until then.
+    """
     local, kept = [], []
+    until: dict[str, int] = {}
+    for step in late:
+        for name in step.node.inputs:
+            root = places.root(name)
+            until[root] = max(step.segment, until.get(root, step.segment))
     for root, (first, last) in _uses(steps, places, batch, ends).items():
         start, stop = steps[first].segment, steps[last].segment
-        if start == stop:
+        stop = max(stop, until.get(root, stop))
+        if start == stop and root not in until:
             local.append(Lifetime(root, places.layouts[root], first, last))
         else:
             kept.append(Lifetime(root, places.layouts[root], start, stop))
