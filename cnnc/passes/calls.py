@@ -65,7 +65,8 @@ class Caller:
         dtype, kernels = node.op.dtype, []
         accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
         for kind in accepted:
-            form = input_load(kind, self.room.places.layouts[node.name])
+            layout = self.room.places.layouts[node.name]
+            form = input_load(kind, layout, self.kernels.target)
             kernel = self.kernels.share(f"{node.name}_load_{kind}", form, node, self.room)
             kernels.append((kind, kernel.name))
         at = self.operand("result", node.name)

@@ -177,7 +177,7 @@ class _Planner:
         found = []
         for output in room.graph.outputs:
             node = room.graph.node(output.tensor)
-            form = output_store(room.places.layouts[output.tensor])
+            form = output_store(room.places.layouts[output.tensor], self.kernels.target)
             plain = replace(node, epilogue=(), epilogue_inputs=())
             kernel = self.kernels.share(f"{output.name}_store", form, plain, room)
             offset = infer.offset(room.places.root(output.tensor)) if infer else 0
