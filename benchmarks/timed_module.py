@@ -150,7 +150,9 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
         raise SystemExit(f"the generated module has no {name}: this script has to be adapted")
     head, quotes, body = found[0].partition('"""\n')
     head = head.replace(name, "timed_block", 1)
-    head = head.replace(") noexcept", "    float* direct, const long* rounds, double* seconds\n) noexcept", 1)
+    head = head.replace(
+        ") noexcept", "    float* direct, const long* rounds, double* seconds\n) noexcept", 1
+    )
     # The parameter before may stand without a comma where they share a line.
     head = re.sub(r"([^,(\s])\n( +float\* direct)", r"\1,\n\2", head)
     if trains:
@@ -189,13 +191,13 @@ def _with_finish(body: str, program: Program) -> str:
     (train,) = (batch for batch in batches(program) if batch.name == "train")
     *calls, end = body.rstrip("\n").rsplit("\n", 1)
     finish = []
-    for text in train.blocks[0].finish:
-        text = re.sub(r"prange\((\d+),.*\)", r"range(\1)", text)
-        text = re.sub(r".*(flush_denormals|restore_mode)\(.*\n?", "", text)
-        text = re.sub(r"\bblocks\b", "1", text).replace("gradients +", "direct +")
+    for call in train.blocks[0].finish:
+        one = re.sub(r"prange\((\d+),.*\)", r"range(\1)", call)
+        one = re.sub(r".*(flush_denormals|restore_mode)\(.*\n?", "", one)
+        one = re.sub(r"\bblocks\b", "1", one).replace("gradients +", "direct +")
         # One statement, so that all tiles are timed together.
-        text = re.sub(r"(for tile in .*:)\n +", r"\1 ", text)
-        finish.append(textwrap.indent(text.rstrip(), "    "))
+        one = re.sub(r"(for tile in .*:)\n +", r"\1 ", one)
+        finish.append(textwrap.indent(one.rstrip(), "    "))
     declared = "    cdef int tile\n" if any("tile in" in text for text in finish) else ""
     return "\n".join([declared + "\n".join(calls), *finish, end])
 

@@ -126,16 +126,16 @@ def _call(kernel: Kernel, call: Call) -> str:
     arguments = [_argument(kernel, operand) for operand in call.operands]
     if kernel.returns_gradient:
         arguments.append("accumulate")
-    inner = WIDTH - (8 if call.tiles == 1 else 16)
+    inner = WIDTH - (8 if call.pieces == 1 else 16)
     reads = ", ".join(
         o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
     text = wrapped(kernel.name, arguments, width=inner)
-    if call.tiles > 1:
+    if call.pieces > 1:
         text = f"""\
-for tile in prange({call.tiles}, num_threads=threads, schedule="static"):
+for tile in prange({call.pieces}, num_threads=threads, schedule="static"):
     mode = flush_denormals()
 {textwrap.indent(text, "    ")}
     restore_mode(mode)"""

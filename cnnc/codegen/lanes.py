@@ -36,6 +36,8 @@ def lanes_header(target: Target) -> dict[str, str]:
         "supported": "\n            && ".join(features) or "1",
         "sum": "\n        ".join(rotate),
         "turns": "\n".join(_stage(*stage) for stage in stages),
+        # The widest step first: each halves the vectors that are left.
+        "sums": "\n".join(_sum_stage(*stage) for stage in reversed(stages)),
     }
 
 
@@ -49,6 +51,15 @@ def _stage(step: int, low: str, high: str) -> str:
             t[r + {step}] = __builtin_shufflevector(
                 a, b, {high});
         }}"""
+
+
+def _sum_stage(step: int, low: str, high: str) -> str:
+    return f"""\
+        for (int r = 0; r < {step}; r++)
+            t[r] = __builtin_shufflevector(
+                t[r], t[r + {step}], {low})
+                + __builtin_shufflevector(
+                t[r], t[r + {step}], {high});"""
 
 
 def _list(values: Iterable[int]) -> str:

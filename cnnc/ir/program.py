@@ -98,13 +98,13 @@ class Operand:
 class Call:
     """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
 
-    One of several `tiles` is a call for each of them, in any order.
+    One in several `pieces` is as many calls, each for a `tile`, in any order.
     """
 
     kernel: str
     operands: tuple[Operand, ...]
     computes: str
-    tiles: int = 1
+    pieces: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Schedule:
     @property
     def tiled(self) -> bool:
         """Whether a call that follows a segment is one of several tiles."""
-        return any(call.tiles > 1 for segment in self.segments for call in segment.finish)
+        return any(call.pieces > 1 for segment in self.segments for call in segment.finish)
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -245,7 +245,7 @@ class DenseBatchWeightGrad(Form):
         found, start = [], 0
         for first, stop, width in self.widths:
             count = (stop - first) // width
-            at = Affine.of("tile" if self.tiles() > 1 else 0) * width + (first - start * width)
+            at = Affine.of("tile" if self.pieces() > 1 else 0) * width + (first - start * width)
             found.append((start, start + count, width, at))
             start += count
         return tuple(found)
@@ -255,7 +255,7 @@ class DenseBatchWeightGrad(Form):
         """Over the columns that fill no register: the last tile does them."""
         return Loop("i", self.in_features // self.lanes * self.lanes, self.in_features)
 
-    def tiles(self) -> int:
+    def pieces(self) -> int:
         return sum((stop - first) // width for first, stop, width in self.widths)
 
     def operands(self) -> tuple[str, ...]:
@@ -263,7 +263,7 @@ class DenseBatchWeightGrad(Form):
 
     def reason(self) -> str:
         tile = f"tile {self.outputs[0][1]}x{self.widths[0][2]}"
-        return f"all blocks, {tile} (outputs x registers of inputs), {self.tiles()} tiles"
+        return f"all blocks, {tile} (outputs x registers of inputs), {self.pieces()} tiles"
 
 
 @dataclass(frozen=True, slots=True)

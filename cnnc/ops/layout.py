@@ -106,7 +106,7 @@ class Form:
         """
         return self
 
-    def tiles(self) -> int:
+    def pieces(self) -> int:
         """How many calls make the result, each with its own `tile`; they can run in any order."""
         return 1
 

@@ -90,7 +90,7 @@ class Caller:
                 operands.append(self.number(pointer, node))
             else:
                 operands.append(self.operand(pointer, bound[pointer]))
-        return Call(kernel.name, tuple(operands), node.name, kernel.form.tiles())
+        return Call(kernel.name, tuple(operands), node.name, kernel.form.pieces())
 
     def finish(self, node: Node) -> Call:
         """What makes the parts of all blocks one."""
