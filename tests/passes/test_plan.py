@@ -106,7 +106,7 @@ def test_register_tiles_fit_the_registers(target: str) -> None:
 
 def test_a_large_network_keeps_fewer_partial_gradients() -> None:
     small = program_of("input x: float32[8]\ndense(8)")
-    large = program_of("input x: float32[8000]\ndense(8000)")
+    large = program_of("input x: float32[4000, 3, 3]\nconv(2000, 3x3)")
     assert small.groups == 16
     assert large.groups == 1
 
