@@ -8,7 +8,6 @@ live model. Kernels therefore work on real values, at the addresses and in the o
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,13 +190,15 @@ def _with_finish(body: str, program: Program) -> str:
     (train,) = (batch for batch in batches(program) if batch.name == "train")
     *calls, end = body.rstrip("\n").rsplit("\n", 1)
     finish = []
+    tiles = dict(train.blocks[0].tiled)
     for call in train.blocks[0].finish:
-        one = re.sub(r"prange\((\d+),.*\)", r"range(\1)", call)
-        one = re.sub(r".*(flush_denormals|restore_mode)\(.*\n?", "", one)
+        shared = re.search(r"run_parallel\(\s*(\w+),\s*&whole,\s*(\d+)", call)
+        if shared is None:
+            raise SystemExit(f"not a call in pieces: {call}: this script has to be adapted")
+        one = re.sub(r"^ *#.*\n", "", tiles[shared[1]], flags=re.MULTILINE)
         one = re.sub(r"\bblocks\b", "1", one).replace("gradients +", "direct +")
         # One statement, so that all tiles are timed together.
-        one = re.sub(r"(for tile in .*:)\n +", r"\1 ", one)
-        finish.append(textwrap.indent(one.rstrip(), "    "))
+        finish.append(f"    for tile in range({shared[2]}): {one}")
     declared = "    cdef int tile\n" if any("tile in" in text for text in finish) else ""
     return "\n".join([declared + "\n".join(calls), *finish, end])
 

@@ -156,7 +156,6 @@ OTHER_CODES: dict[str, str] = {
     "build-target": "a target that does not exist, or that the machine's compiler cannot serve",
     "build-no-compiler": "no C compiler that runs",
     "build-no-headers": "no Python or NumPy headers for the C compiler",
-    "build-no-openmp": "a C compiler without OpenMP",
     "build-failed": "Cython or the C compiler fails on the generated source",
     "build-killed": "Cython or the C compiler was ended by a signal",
     "build-cache": "a cache directory that cannot be used",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 from typing import Any
 
@@ -66,9 +65,6 @@ for command in (check, summary, compile_command, train, evaluate, predict, emit,
 
 def main() -> None:
     """Entry point of the `cnnc` script."""
-    # OpenMP's threads wait in turns of milliseconds by default, burning the time of a neighbour on
-    # a busy machine: training then ran at a tenth of its speed, and at 0.87 of it where quiet.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a character gets a stand-in, not a traceback.
         if isinstance(stream, io.TextIOWrapper):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnnc.codegen.text import plus
-from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Schedule, Segment
+from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Result, Schedule, Segment
 
 WIDTH = 100
 
@@ -39,7 +39,8 @@ class Memory:
 class Block:
     """What one block of samples goes through between two barriers.
 
-    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards.
+    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards;
+    `tiled` are (function, call) of what it runs in pieces.
     """
 
     name: str
@@ -49,9 +50,17 @@ class Block:
     random: tuple[Memory, ...]
     calls: tuple[str, ...]
     finish: tuple[str, ...]
+    tiled: tuple[tuple[str, str], ...]
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    results: tuple[Result, ...] = ()
+    """The outputs that it hands back."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one sample."""
+        return self.schedule == "single"
 
     @property
     def call(self) -> str:
@@ -62,11 +71,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A schedule: what is prepared once, then its blocks."""
+    """A schedule: what is prepared once, then its blocks; `cost` is what one takes, as there."""
 
     name: str
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
+    cost: int
 
 
 def batches(program: Program) -> list[Batch]:
@@ -92,7 +102,7 @@ def _batch(program: Program, schedule: Schedule) -> Batch:
         _block(program, schedule.name, f"{number}" if several else "", segment, takes)
         for number, segment in enumerate(schedule.segments)
     )
-    return Batch(schedule.name, _once(program, schedule.prepare), blocks)
+    return Batch(schedule.name, _once(program, schedule.prepare), blocks, schedule.cost)
 
 
 def _block(
@@ -112,34 +122,61 @@ def _block(
         tuple(m for m in loads if m.load.dtype == "random"),
         tuple(textwrap.indent(text, "    ") for text in calls),
         _once(program, segment.finish),
+        tuple(
+            (_tile_name(call), _call(program.kernel(call.kernel), call))
+            for call in segment.finish
+            if call.pieces > 1
+        ),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        _results(program, schedule),
     )
 
 
+def _results(program: Program, schedule: str) -> tuple[Result, ...]:
+    """What a schedule hands back."""
+    if schedule == "single" and program.single is not None:
+        return program.single.results
+    return program.results if schedule == "infer" else ()
+
+
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
-    return tuple(_call(program.kernel(call.kernel), call) for call in calls)
+    return tuple(
+        _call(program.kernel(call.kernel), call) if call.pieces == 1 else _shared_out(call)
+        for call in calls
+    )
 
 
 def _call(kernel: Kernel, call: Call) -> str:
     """One call, with a comment that says what goes in and out."""
     arguments = [_argument(kernel, operand) for operand in call.operands]
+    if call.pieces == 1:
+        arguments = ["0" if argument == "tile" else argument for argument in arguments]
     if kernel.returns_gradient:
         arguments.append("accumulate")
-    inner = WIDTH - (8 if call.pieces == 1 else 16)
     reads = ", ".join(
         o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
-    text = wrapped(kernel.name, arguments, width=inner)
-    if call.pieces > 1:
-        text = f"""\
-for tile in prange({call.pieces}, num_threads=threads, schedule="static"):
-    mode = flush_denormals()
-{textwrap.indent(text, "    ")}
-    restore_mode(mode)"""
-    return f"{lines}\n{text}"
+    return f"{lines}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
+
+
+def _shared_out(call: Call) -> str:
+    """A call in pieces, which threads share."""
+    arguments = (
+        _tile_name(call),
+        "&whole",
+        f"{call.pieces}",
+        "threads",
+        f"blocks * {call.cost}.0",
+    )
+    return wrapped("run_parallel", arguments, width=WIDTH - 8)
+
+
+def _tile_name(call: Call) -> str:
+    """The function that makes one piece of what a call computes."""
+    return re.sub(r"\W", "_", call.computes) + "_tile"
 
 
 def _argument(kernel: Kernel, operand: Operand) -> str:

@@ -48,26 +48,10 @@ LOG_HINTS: tuple[tuple[str, str, str], ...] = (
         "free some space, or name another directory in CNNC_CACHE_DIR (and TMPDIR)",
     ),
     (
-        "libgomp.spec",
-        "build-no-openmp",
-        "install GCC's OpenMP library, e.g. apt install gcc, or dnf install libgomp",
-    ),
-    (
-        "-lomp",
-        "build-no-openmp",
-        "install clang's OpenMP library, e.g. apt install libomp-dev, or use GCC: CC=gcc",
-    ),
-    (
-        "unsupported option '-fopenmp'",
-        "build-no-openmp",
-        "this compiler has no OpenMP: use another, e.g. brew install gcc and CC=gcc-14",
-    ),
-    (
         "Killed",
         "build-killed",
         "the machine ran out of memory: close other programs, or build on a larger one",
     ),
-    ("-lgomp", "build-no-openmp", "install GCC's OpenMP library, e.g. dnf install libgomp"),
     ("for '-march='", "build-failed", TOO_OLD),
     ("unknown target CPU", "build-failed", TOO_OLD),
     ("No module named", "build-failed", "install what is missing: pip install cython"),

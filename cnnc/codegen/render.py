@@ -26,6 +26,7 @@ from cnnc.ops.input import InputLoad, OutputStore
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient
 from cnnc.ops.pool_kernels import Pool
+from cnnc.ops.single import LaneCopy, PlainLoad
 from cnnc.version import __version__
 
 
@@ -185,10 +186,11 @@ def _signature(kernel: Kernel) -> str:
 def _ctype(kernel: Kernel, pointer: str) -> str:
     if pointer == "result":
         floats = kernel.returns_gradient or kernel.returns_floats
-        return "float*" if floats or isinstance(kernel.form, OutputStore) else "vec*"
+        stores = isinstance(kernel.form, (OutputStore, LaneCopy)) and kernel.form.hands_back
+        return "float*" if floats or stores else "vec*"
     if pointer in ("running_mean", "running_var") and pointer not in kernel.form.floats():
         return "float*"
-    if pointer == "source" and isinstance(kernel.form, InputLoad):
+    if pointer == "source" and isinstance(kernel.form, (InputLoad, PlainLoad)):
         return "const unsigned char*" if kernel.form.dtype == "uint8" else "const float*"
     if pointer in kernel.form.labels():
         return "const int*"

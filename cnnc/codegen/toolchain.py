@@ -37,7 +37,7 @@ COMMON_FLAGS = (
     "-fno-math-errno",
     "-fno-strict-aliasing",
     "-fvisibility=hidden",
-    "-fopenmp",
+    "-pthread",
     "-DNDEBUG",
 )
 # Tiles are plain loops with constant bounds, at full speed only where they are peeled completely;

@@ -35,7 +35,6 @@ _HOST = frozenset(keyword.kwlist) | _words("""
     auto bint case char const default do double enum float goto inline int long object register
     restrict short signed size_t sizeof static struct switch typedef union unsigned void volatile
     self loss target Py_ssize_t Py_hash_t Py_UCS4 Py_UNICODE Py_tss_t ssize_t ptrdiff_t
-    prange threadid
 """)
 # what other tools call the layers, without _ and 2d
 _ELSEWHERE = {

@@ -98,13 +98,15 @@ class Operand:
 class Call:
     """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
 
-    One in several `pieces` is as many calls, each for a `tile`, in any order.
+    One in several `pieces` is as many calls, each for a `tile`, in any order; `cost` is what they
+    take one thread together, in nanoseconds a block.
     """
 
     kernel: str
     operands: tuple[Operand, ...]
     computes: str
     pieces: int = 1
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Schedule:
 
     `size` is the workspace it needs, in elements of a block, `unplanned` what its tensors would
     take without sharing memory. `kept` holds tensors that a later segment reads; `kept_size` is
-    their memory, a block.
+    their memory, a block. `cost` is a guess at the nanoseconds that a block takes one thread.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Schedule:
     unplanned: int
     kept: tuple[Buffer, ...] = ()
     kept_size: int = 0
+    cost: int = 0
 
     @property
     def loads(self) -> tuple[Load, ...]:
@@ -196,6 +199,19 @@ class Result:
     def features(self) -> int:
         """Elements of a sample."""
         return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Inference of one sample, whose channels lie in lanes; see cnnc.ops.single.
+
+    `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
+    is up to how many samples beyond whole blocks go through it, one by one.
+    """
+
+    schedule: Schedule
+    results: tuple[Result, ...]
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +257,16 @@ class Program:
     shared: int = 0
     parts: int = 0
     judges: tuple[Judge, ...] = ()
+    single: Single | None = None
+    blocks_only: str = ""
+    """Why there is no `single`, where there is none."""
 
     def schedules(self) -> tuple[Schedule, ...]:
         """Those that the program has."""
+        return tuple(s for s in (*self.by_blocks(), self.single and self.single.schedule) if s)
+
+    def by_blocks(self) -> tuple[Schedule, ...]:
+        """Those that go through blocks of samples."""
         return tuple(s for s in (self.infer, self.loss, self.train) if s is not None)
 
     def kernel(self, name: str) -> Kernel:
@@ -256,4 +279,4 @@ class Program:
     @property
     def workspace(self) -> int:
         """Elements of a block that every thread's workspace holds."""
-        return max(schedule.size for schedule in self.schedules())
+        return max(schedule.size for schedule in self.by_blocks())

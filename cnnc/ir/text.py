@@ -87,6 +87,10 @@ def format_program(program: Program) -> str:
             lines.append(f"      shared by {', '.join(kernel.layers)}")
     for schedule in program.schedules():
         lines += _schedule(schedule, unit)
+    if program.single:
+        lines.append(f"  single up to {program.single.most} samples beyond whole blocks")
+    elif program.blocks_only:
+        lines.append(f"  no schedule for single samples: {program.blocks_only}")
     return "\n".join(lines) + "\n"
 
 

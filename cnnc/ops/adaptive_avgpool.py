@@ -21,6 +21,7 @@ from cnnc.ops.op import (
     Op,
     Operands,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -42,6 +43,7 @@ class AdaptiveAvgPool(Op):
     size: tuple[int, ...]
 
     NAME: ClassVar[str] = "adaptive_avgpool"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("size", Kind.EXTENT, "extents of the output, one for all axes or one per axis"),
     )

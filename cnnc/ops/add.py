@@ -30,7 +30,7 @@ class Add(Op):
 
     NAME: ClassVar[str] = "add"
     INPUTS: ClassVar[int | None] = None
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.PASSES_GRADIENT})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.PASSES_GRADIENT, Trait.BY_CHANNEL})
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Add:

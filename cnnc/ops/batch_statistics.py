@@ -29,6 +29,9 @@ from cnnc.ops.op import (
     channel_sums,
     per_channel,
 )
+from cnnc.ops.single import Single
+from cnnc.ops.single_affine import SingleAffine
+from cnnc.ops.window import Pads
 
 _BATCH = frozenset({Trait.BATCH})
 _ELEMENTWISE = frozenset({Trait.ELEMENTWISE, Trait.PLACED})
@@ -151,6 +154,11 @@ class ChannelAffine(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, ("input", "affine"), layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return Single(SingleAffine(self.channels, lanes))
 
 
 @dataclass(frozen=True, slots=True)

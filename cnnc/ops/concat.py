@@ -21,7 +21,8 @@ from cnnc.ops.op import (
     Shape,
     as_float,
 )
-from cnnc.ops.window import text
+from cnnc.ops.single import Single, groups_of
+from cnnc.ops.window import Pads, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,13 @@ class Concat(Op):
             for name, first in zip(names, firsts, strict=True)
         )
         return ConcatCopy(parts, result)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        if any(count % lanes for count in self.channels[:-1]):
+            return None
+        return Single(Concat(tuple(groups_of(count, lanes) for count in self.channels)))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -26,6 +26,8 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.sight import Sight, through_window
+from cnnc.ops.single import Single
+from cnnc.ops.single_conv import single_conv
 from cnnc.ops.window import (
     Geometry,
     Pads,
@@ -135,6 +137,12 @@ class Conv(Op):
                 x, y = layouts["input"], layouts["output_grad"]
                 return conv_kernels.weight_gradient(g, x, y, machine)
         return conv_kernels.bias_gradient(layouts["output_grad"])
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        output = self.output_shape(inputs)
+        return single_conv(self.geometry, inputs[0], output, lanes, plain, bias=self.bias)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return through_window(reach(self.kernel, self.dilation), self.stride)

@@ -28,6 +28,8 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.sight import Sight
+from cnnc.ops.single import Single
+from cnnc.ops.single_conv import single_transposed
 from cnnc.ops.window import Geometry, Pads, padding, per_axis, reach, spatial
 
 
@@ -157,6 +159,12 @@ class ConvTranspose(Op):
                     g, x, y, machine, x_name="output_grad", y_name="input"
                 )
         return conv_kernels.bias_gradient(layouts["output_grad"])
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        output = self.output_shape(inputs)
+        return single_transposed(self.geometry, inputs[0], output, lanes, bias=self.bias)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         extents = reach(self.kernel, self.dilation)

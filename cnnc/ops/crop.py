@@ -17,6 +17,7 @@ from cnnc.ops.op import (
     Operands,
     OpError,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -34,6 +35,7 @@ class Crop(Op):
     pad: Pads
 
     NAME: ClassVar[str] = "crop"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("pad", Kind.PADDING, "what is cut off around the input; not same or valid"),
     )

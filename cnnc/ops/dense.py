@@ -26,7 +26,9 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.sight import EVERYTHING, Sight
-from cnnc.ops.window import text
+from cnnc.ops.single import Single
+from cnnc.ops.single_dense import SingleDense
+from cnnc.ops.window import Pads, text
 
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
@@ -126,6 +128,11 @@ class Dense(Op):
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         return single(inputs)[0] * self.units
 
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return Single(SingleDense(single(inputs)[0], self.units, self.bias, lanes), plain=True)
+
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return EVERYTHING
 
@@ -138,6 +145,7 @@ class Dense(Op):
             Example(cls(3), ((65,),)),
             Example(cls(33, bias=False), ((130,),)),
             Example(cls(331), ((403,),)),
+            Example(cls(80), ((70,),)),
         )
 
 

@@ -17,6 +17,7 @@ from cnnc.ops.op import (
     Op,
     Operands,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -34,6 +35,7 @@ class GlobalAvgPool(Op):
     keep: bool = False
 
     NAME: ClassVar[str] = "global_avgpool"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("keep", Kind.FLAG, "keep the axes of space, with extent 1", False),
     )

@@ -18,6 +18,7 @@ from cnnc.ops.op import (
     Op,
     Operands,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -35,6 +36,7 @@ class GlobalMaxPool(Op):
     keep: bool = False
 
     NAME: ClassVar[str] = "global_maxpool"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("keep", Kind.FLAG, "keep the axes of space, with extent 1", False),
     )

@@ -86,6 +86,8 @@ class OutputStore(Exchange):
     TEMPLATE: ClassVar[str] = "output"
     MACRO: ClassVar[str] = "store"
 
+    hands_back: ClassVar[bool] = True
+
     def operands(self) -> tuple[str, ...]:
         return ("input", "samples", "result")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnnc.ops.initializers import Initializer
     from cnnc.ops.layout import Form, Layouts, Machine
     from cnnc.ops.sight import Sight
+    from cnnc.ops.single import Single
     from cnnc.ops.window import Pads
 
 Shape = tuple[int, ...]
@@ -52,6 +53,7 @@ class Trait(Enum):
     PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
+    BY_CHANNEL = "each channel is treated by itself and like any other"
 
 
 class _Required:
@@ -249,6 +251,16 @@ class Op:
     def finish_form(self, layouts: Layouts) -> Form:
         """For an op of Trait.BATCH that reads samples: how the blocks' parts become one result."""
         raise NotImplementedError
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        """What computes it for one sample, so many channels in a register (see cnnc.ops.single).
+
+        None where nothing does, or where the op itself can: see Trait.BY_CHANNEL. `plain` is the
+        halo of an input that is the caller's array in its own order, None for one in lanes.
+        """
+        return None
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""

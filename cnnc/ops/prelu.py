@@ -28,6 +28,9 @@ from cnnc.ops.op import (
     per_channel,
     single,
 )
+from cnnc.ops.single import Single
+from cnnc.ops.single_prelu import SinglePrelu
+from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ class Prelu(Op):
         if wrt == "input":
             return elementwise(Gradient(self, wrt), reads, layouts)
         return parameter_sum(Gradient(self, wrt), reads, layouts, by_channel=not self.shared)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return Single(SinglePrelu(single(inputs)[0], self.shared, lanes))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -19,6 +19,7 @@ from cnnc.ops.op import (
     Operands,
     OpError,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -42,6 +43,7 @@ class Upsample(Op):
     align_corners: bool = False
 
     NAME: ClassVar[str] = "upsample"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("factor", Kind.EXTENT, "how many times as large, one for all axes or one per axis"),
         Field(

@@ -16,6 +16,7 @@ from cnnc.ops.op import (
     Op,
     Operands,
     Shape,
+    Trait,
     as_float,
     single,
 )
@@ -32,6 +33,7 @@ class ZeroPad(Op):
     pad: Pads
 
     NAME: ClassVar[str] = "zero_pad"
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("pad", Kind.PADDING, "zeros around the input; not same or valid"),
     )

@@ -10,7 +10,10 @@ from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Call, Load, Operand, Segment, Slot
 from cnnc.ops.input import input_load
+from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Input, Op
+from cnnc.ops.single import PlainInput, PlainLoad
+from cnnc.passes.cost import node_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room
 from cnnc.passes.workspace import Workspace
@@ -65,12 +68,18 @@ class Caller:
         dtype, kernels = node.op.dtype, []
         accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
         for kind in accepted:
-            layout = self.room.places.layouts[node.name]
-            form = input_load(kind, layout, self.kernels.target)
-            kernel = self.kernels.share(f"{node.name}_load_{kind}", form, node, self.room)
+            form = self.load_form(node.op, kind, self.room.places.layouts[node.name])
+            name = f"{node.name}_load_{kind}{self.room.suffix}"
+            kernel = self.kernels.share(name, form, node, self.room)
             kernels.append((kind, kernel.name))
         at = self.operand("result", node.name)
         return Load(node.name, dtype, node.op.shape, at.space, at.offset, tuple(kernels))
+
+    def load_form(self, op: Input, kind: str, layout: Layout) -> Form:
+        """The loops that bring an array in."""
+        if isinstance(op, PlainInput):
+            return PlainLoad(kind, op.shape, op.pads, self.kernels.target.lanes)
+        return input_load(kind, layout, self.kernels.target)
 
     def call(self, node: Node) -> Call:
         """A node's kernel with what it reads and writes."""
@@ -90,7 +99,9 @@ class Caller:
                 operands.append(self.number(pointer, node))
             else:
                 operands.append(self.operand(pointer, bound[pointer]))
-        return Call(kernel.name, tuple(operands), node.name, kernel.form.pieces())
+        pieces = kernel.form.pieces()
+        cost = node_cost(node, self.room.graph) if pieces > 1 else 0
+        return Call(kernel.name, tuple(operands), node.name, pieces, cost)
 
     def finish(self, node: Node) -> Call:
         """What makes the parts of all blocks one."""

@@ -38,6 +38,7 @@ class Kernels:
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
+        name += room.suffix
         self.made[id(node)] = self.share(name, form, node, room)
         return self.made[id(node)]
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Judge, Program, Result, Schedule, Slot
+from cnnc.ir.program import Judge, Program, Result, Schedule, Single, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
+from cnnc.ops.single import single_store
 from cnnc.passes.calls import Caller
+from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import Room, floats_of, make_room, on_line
+from cnnc.passes.room import LINE, Room, floats_of, make_room, on_line
 from cnnc.passes.segments import BEFORE
+from cnnc.passes.single import NotSingleError, one_sample
 from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
 
 _GRADIENT_MEMORY = 256 * 1024 * 1024
@@ -46,6 +49,8 @@ def plan(graph: Graph, target: Target) -> Program:
         order.lives.pin(planner.pins)
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
+    top = max([0, *(floats_of(room, room.shared) for room in (main, step) if room)])
+    alone, why = _single(graph, planner, top)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
         raise TypeError("a program infers")
@@ -64,9 +69,11 @@ def plan(graph: Graph, target: Target) -> Program:
         graph.digest,
         summed,
         trained,
-        max([0, *(floats_of(room, room.shared) for room in (main, step) if room)]),
+        top if alone is None else alone[1],
         parts,
         _judges(graph),
+        alone[0] if alone else None,
+        why,
     )
 
 
@@ -94,6 +101,33 @@ def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int
         for p in order
     )
     return slots, ends[0], ends[1], ends[2]
+
+
+def _single(
+    graph: Graph, planner: _Planner, shared_from: int
+) -> tuple[tuple[Single, int] | None, str]:
+    """The schedule of one sample and the end of its shared floats, or why there is none."""
+    target = planner.kernels.target
+    try:
+        lowered = one_sample(graph, target.lanes)
+    except NotSingleError as error:
+        return None, str(error)
+    room = make_room(lowered.graph, shared_from, target, "_single")
+    alone = _Planner(planner.slots, 0, planner.kernels)
+    order = alone.order(room, {output.tensor for output in lowered.graph.outputs})
+    order.lives.pin(alone.pins)
+    schedule = alone.schedule("single", order)
+    results = []
+    for output, was in zip(lowered.graph.outputs, graph.outputs, strict=True):
+        node, shape = lowered.graph.node(output.tensor), graph.node(was.tensor).shape
+        form = single_store(shape[0], room.places.layouts[output.tensor], target.lanes)
+        plain = replace(node, epilogue=(), epilogue_inputs=())
+        kernel = planner.kernels.share(f"{output.name}_store_single", form, plain, room)
+        offset = schedule.offset(room.places.root(output.tensor))
+        results.append(Result(output.name, shape, offset, kernel.name))
+    # Registers of a few channels are read whole, up to a line beyond the last number.
+    end = max(shared_from, floats_of(room, room.shared)) + LINE
+    return (Single(schedule, tuple(results), lowered.most), end), ""
 
 
 def _judges(graph: Graph) -> tuple[Judge, ...]:
@@ -170,6 +204,7 @@ class _Planner:
             memory.unplanned,
             memory.kept,
             memory.kept_size,
+            block_cost(order.nodes, order.room, self.kernels.target),
         )
 
     def results(self, room: Room, infer: Schedule | None) -> tuple[Result, ...]:

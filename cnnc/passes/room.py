@@ -29,6 +29,8 @@ class Room:
     shared: dict[str, int]
     parts: dict[str, int]
     late: frozenset[str]
+    suffix: str = ""
+    """Of the names of its kernels."""
 
     @property
     def direct(self) -> frozenset[str]:
@@ -37,7 +39,7 @@ class Room:
         return frozenset(p for p, node in self.graph.gradients if node in once)
 
 
-def make_room(graph: Graph, shared_from: int, machine: Machine) -> Room:
+def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = "") -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
     gradients = {node for _, node in graph.gradients}
@@ -52,7 +54,7 @@ def make_room(graph: Graph, shared_from: int, machine: Machine) -> Room:
             parts[node.name], parts_top = parts_top, parts_top + on_line(prod(node.shape))
     places = find_places(graph)
     late = _find_late(graph, places, machine)
-    return Room(graph, places, segments, shared, parts, late)
+    return Room(graph, places, segments, shared, parts, late, suffix)
 
 
 def _find_late(graph: Graph, places: Places, machine: Machine) -> frozenset[str]:

@@ -1,0 +1,69 @@
+"""A dense layer of one sample: registers along the inputs, one sum an output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.loops import Loop
+from cnnc.ops.op import Op, Shape
+from cnnc.ops.single import groups_of
+
+
+@dataclass(frozen=True, slots=True)
+class SingleDense(Op):
+    """dense of one sample; its weight needs no packing."""
+
+    inputs: int
+    units: int
+    bias: bool
+    lanes: int
+
+    NAME: ClassVar[str] = "single_dense"
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return (groups_of(self.units, self.lanes),)
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return SingleProduct(self.inputs, self.units, self.bias, self.lanes)
+
+    def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
+        """In registers: lanes of them in one."""
+        return self.units * groups_of(self.inputs, self.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleProduct(Form):
+    """As many outputs at a time as a register holds; their sums are turned and added at the end."""
+
+    inputs: int
+    units: int
+    bias: bool
+    lanes: int
+
+    TEMPLATE: ClassVar[str] = "single_dense"
+    MACRO: ClassVar[str] = "forward"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("input", "weight", *(("bias",) if self.bias else ()), "result")
+
+    @property
+    def tiles(self) -> tuple[tuple[Loop, int], ...]:
+        """(loop over registers of outputs, outputs in each)."""
+        whole, rest = divmod(self.units, self.lanes)
+        found = [(Loop("group", 0, whole), self.lanes)] if whole else []
+        return (*found, *([(Loop("group", whole, whole + 1), rest)] if rest else []))
+
+    @property
+    def columns(self) -> Loop:
+        """Over the whole registers of a row."""
+        return Loop("i", 0, self.inputs // self.lanes)
+
+    @property
+    def rest(self) -> int:
+        """Inputs that fill no register."""
+        return self.inputs % self.lanes
+
+    def reason(self) -> str:
+        return "one sample, registers along the inputs"

@@ -1,0 +1,259 @@
+"""Graph -> Graph: inference of one sample, lanes along the channels.
+
+Every op says what computes it so (`Op.for_single`); what treats channels alike stays as it is, over
+fewer of them. A tensor is in lanes or a plain row; copies stand between where a reader wants the
+other. A network with an op that has no such form is left to blocks of samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from cnnc.ir.graph import Graph, Node, Output
+from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
+from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
+from cnnc.ops.window import Pads
+
+_SCALARS = 4
+"""Channels of an input up to which a convolution reads it in its own order."""
+
+
+class NotSingleError(Exception):
+    """Some op has no form for one sample; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneSample:
+    """The lowered graph, and the largest number of samples for which it pays."""
+
+    graph: Graph
+    most: int
+
+
+def one_sample(graph: Graph, lanes: int) -> OneSample:
+    """Lower a fused graph's inference. Raises NotSingleError."""
+    walk = _Lowering(graph, lanes)
+    for node in _needed(graph):
+        walk.lower(node)
+    outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
+    lowered = replace(
+        graph,
+        nodes=tuple(walk.nodes),
+        outputs=outputs,
+        training=None,
+        losses=(),
+        shares=(),
+        gradients=(),
+        step=None,
+    )
+    return OneSample(lowered, _most(graph, lowered, lanes))
+
+
+def _needed(graph: Graph) -> list[Node]:
+    """The nodes of inference, every input among them."""
+    needed = {output.tensor for output in graph.outputs}
+    chosen: list[Node] = []
+    for node in reversed(graph.nodes):
+        caller = isinstance(node.op, Input) and node.op.dtype in ("uint8", "float32")
+        if node.name in needed or (caller and node.name not in _targets(graph)):
+            needed |= {*node.inputs, *node.epilogue_inputs}
+            chosen.append(node)
+    return chosen[::-1]
+
+
+def _targets(graph: Graph) -> set[str]:
+    """Inputs that only a loss reads."""
+    return {graph.node(name).inputs[1] for name in graph.losses}
+
+
+@dataclass(slots=True)
+class _Lowering:
+    """A walk in the graph's order; `rows` and `lanes_of` give the lowered tensors by form."""
+
+    graph: Graph
+    lanes: int
+    nodes: list[Node] = field(default_factory=list)
+    rows: dict[str, str] = field(default_factory=dict)
+    lanes_of: dict[str, str] = field(default_factory=dict)
+    halos: dict[str, Pads] = field(default_factory=dict)
+    """Tensors that are plain rows with a halo, for convolutions only."""
+
+    def lower(self, node: Node) -> None:
+        """Append what computes a node."""
+        if isinstance(node.op, Input):
+            self.input(node)
+        elif isinstance(node.op, Gradient):
+            raise NotSingleError(f"{node.name} is a gradient")
+        elif Trait.BATCH in node.op.TRAITS:
+            self.nodes.append(node)
+            self.lanes_of[node.name] = node.name
+        elif Trait.VIEW in node.op.TRAITS:
+            self.view(node)
+        else:
+            self.op(node, node.op)
+
+    def input(self, node: Node) -> None:
+        """The caller's array, in its own order."""
+        if not isinstance(node.op, Input):
+            raise TypeError(f"{node.name} is no input")
+        if not node.shape:
+            raise NotSingleError(f"{node.name} is one number a sample")
+        pads = self.scalar_pads(node)
+        row = tuple(n + b + a for n, (b, a) in zip(node.shape[1:], pads or (), strict=False))
+        floats = node.shape[0] * prod(row or node.shape[1:])
+        op = PlainInput(node.op.shape, node.op.dtype, pads or ())
+        self.nodes.append(replace(node, op=op, shape=(groups_of(floats, self.lanes),)))
+        self.rows[node.name] = node.name
+        if pads is not None:
+            self.halos[node.name] = pads
+        elif len(node.shape) == 1:
+            self.lanes_of[node.name] = node.name
+
+    def scalar_pads(self, node: Node) -> Pads | None:
+        """The halo that the readers of an image need, where all are convolutions over it."""
+        readers = self.graph.consumers(node.name)
+        if len(node.shape) < 2 or node.shape[0] > _SCALARS or not readers:
+            return None
+        halo = tuple((0, 0) for _ in node.shape[1:])
+        for reader in readers:
+            if not isinstance(reader.op, Op) or node.name in reader.epilogue_inputs:
+                return None
+            step = reader.op.for_single((node.shape,), self.lanes, halo)
+            if step is None or not step.plain or step.packed is None:
+                return None
+            halo = tuple(
+                (max(a, c), max(b, d))
+                for (a, b), (c, d) in zip(halo, reader.op.halo(None), strict=True)
+            )
+        return halo
+
+    def view(self, node: Node) -> None:
+        """A tensor under another shape: another name, or a copy where channels change."""
+        (source,) = node.inputs
+        before = self.graph.node(source).shape
+        if before == node.shape:
+            self.same(node.name, source)
+            return
+        row = self.in_row(source)
+        self.rows[node.name] = row
+        if len(node.shape) == 1:
+            self.lanes_of[node.name] = row
+
+    def same(self, name: str, source: str) -> None:
+        """Another name of a tensor."""
+        if source in self.rows:
+            self.rows[name] = self.rows[source]
+        if source in self.lanes_of:
+            self.lanes_of[name] = self.lanes_of[source]
+        if source in self.halos:
+            self.halos[name] = self.halos[source]
+
+    def op(self, node: Node, op: Op) -> None:
+        """Any other op, with what is applied to its result."""
+        shapes = tuple(self.graph.node(name).shape for name in node.inputs)
+        halo = self.halos.get(node.inputs[0]) if node.inputs else None
+        step = self.step(node.name, op, shapes, node.shape, halo)
+        inputs = [self.in_lanes(name) for name in node.inputs if not step.plain]
+        if step.plain:
+            first = node.inputs[0]
+            inputs = [self.rows[first] if halo is not None else self.in_row(first)]
+        parameters = node.parameters
+        if step.packed is not None:
+            weight = next(p for p in node.parameters if p.endswith(".weight"))
+            inputs.append(self.pack(weight, step.packed))
+            parameters = tuple(p for p in parameters if p != weight)
+        shape = grouped(node.shape, self.lanes)
+        epilogue = tuple(
+            self.step(node.name, each, (node.shape,), node.shape, None).op
+            for each in node.epilogue
+            if isinstance(each, Op)
+        )
+        read = tuple(self.operand(name) for name in node.epilogue_inputs)
+        self.add(
+            replace(
+                node,
+                op=step.op,
+                inputs=tuple(inputs),
+                parameters=parameters,
+                shape=shape,
+                epilogue=epilogue,
+                epilogue_inputs=read,
+            )
+        )
+        self.lanes_of[node.name] = node.name
+        if len(node.shape) == 1:
+            self.rows[node.name] = node.name
+
+    def step(
+        self, name: str, op: Op, shapes: tuple[Shape, ...], result: Shape, halo: Pads | None
+    ) -> Single:
+        """What stands in for an op."""
+        found = op.for_single(shapes, self.lanes, halo)
+        if found is not None:
+            return found
+        alike = {Trait.ELEMENTWISE, Trait.BY_CHANNEL} & op.TRAITS and Trait.PLACED not in op.TRAITS
+        if not alike or any(shape[0] != result[0] for shape in shapes):
+            raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
+        return Single(op)
+
+    def pack(self, weight: str, op: Op) -> str:
+        """The packed weight, made once for all that read it."""
+        name = f"{weight}_packed"
+        if not any(node.name == name for node in self.nodes):
+            self.nodes.append(Node(name, op, (), (weight,), op.output_shape(()), layer=""))
+        return name
+
+    def operand(self, name: str) -> str:
+        """What an epilogue reads: a parameter, or a tensor in lanes."""
+        return self.in_lanes(name) if self.graph.has(name) else name
+
+    def in_lanes(self, name: str) -> str:
+        """The tensor with its channels in lanes."""
+        if name not in self.lanes_of:
+            op = ToLanes(self.graph.node(name).shape, self.lanes)
+            made = self.copy(f"{name}_lanes", op, self.in_row(name), grouped(op.shape, self.lanes))
+            self.lanes_of[name] = made
+        return self.lanes_of[name]
+
+    def in_row(self, name: str) -> str:
+        """The tensor as a plain row without a halo."""
+        if name in self.halos:
+            raise NotSingleError(f"{name} has a halo")
+        if name not in self.rows:
+            shape = self.graph.node(name).shape
+            op = ToRow(shape[0], self.lanes)
+            row = (groups_of(prod(shape), self.lanes),)
+            self.rows[name] = self.copy(f"{name}_row", op, self.lanes_of[name], row)
+        return self.rows[name]
+
+    def copy(self, name: str, op: Op, source: str, shape: Shape) -> str:
+        """A node for a copy."""
+        while self.graph.has(name) or any(node.name == name for node in self.nodes):
+            name += "_"
+        self.add(Node(name, op, (source,), (), shape))
+        return name
+
+    def add(self, node: Node) -> None:
+        """Append a node."""
+        self.nodes.append(node)
+
+
+def _most(graph: Graph, lowered: Graph, lanes: int) -> int:
+    """Samples that take less time one by one than as a block, by register operations.
+
+    Both graphs count registers: a block's multiply-adds are those of a sample.
+    """
+    block = _operations(graph.nodes, graph)
+    alone = _operations(lowered.nodes, lowered)
+    return max(1, min(lanes - 1, int(0.9 * block / max(1, alone))))
+
+
+def _operations(nodes: Iterable[Node], graph: Graph) -> int:
+    total = 0
+    for node in nodes:
+        if isinstance(node.op, Op) and Trait.LOSS not in node.op.TRAITS:
+            total += node.op.multiply_adds(tuple(graph.node(i).shape for i in node.inputs))
+            total += prod(node.shape) if Trait.BATCH not in node.op.TRAITS else 0
+    return total

@@ -1,0 +1,190 @@
+"""Kernels of one sample, lanes along the channels, against the references.
+
+Each network holds several layers side by side; one sample to as many as go through them one by one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.render import render, render_stub
+from cnnc.compiler import lower
+from cnnc.diagnostics import Source
+from cnnc.ir.graph import Graph
+from cnnc.ir.interpret import interpret
+from cnnc.ir.program import Program
+from cnnc.ir.target import TARGETS
+from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.fuse import fuse
+from cnnc.passes.plan import plan
+from cnnc.passes.single import NotSingleError, one_sample
+from tests.ops.test_kernels import runnable_targets
+
+NETWORKS = {
+    "convolutions": """
+        input a: float32[1, 9, 7]
+        input b: float32[3, 8, 11]
+        input c: float32[17, 7, 5]
+        input d: float32[40, 6, 6]
+        p = a -> conv(17, 3x3, pad=1) -> relu
+        q = a -> conv(3, 5x4, stride=2x3, pad=2)
+        r = b -> conv(33, 3x3, stride=2, pad=same, bias=no)
+        s = b -> conv(5, 2x2, stride=3)
+        t = c -> conv(19, 3x3, pad=1, dilation=2) -> leaky_relu(0.1)
+        u = c -> conv(1, 1x1)
+        v = d -> conv(35, 3x3, pad=1) -> prelu
+        w = d -> conv(70, 1x1, stride=2)
+        output p, q, r, s, t, u, v, w
+    """,
+    "other ranks": """
+        input a: float32[1, 37]
+        input b: float32[17, 21]
+        input c: float32[2, 5, 4, 6]
+        p = a -> conv(16, 9, pad=same) -> relu -> maxpool(2)
+        q = b -> conv(20, 4, stride=3, pad=(2, 1))
+        r = b -> depthwise(5, pad=2) -> global_avgpool
+        s = c -> conv(18, 3x2x3, stride=1x2x1, pad=1) -> maxpool(2)
+        output p, q, r, s
+    """,
+    "depthwise and transposed": """
+        input a: float32[17, 8, 9]
+        input b: float32[32, 5, 4]
+        p = a -> depthwise(3x3, pad=1) -> batchnorm -> relu6
+        q = a -> depthwise(5x5, stride=2, pad=same, bias=no) -> conv(16, 1x1)
+        r = a -> conv_transpose(20, 2x2, stride=2)
+        s = b -> conv_transpose(3, 3x3, stride=2, pad=1, output_pad=1)
+        t = b -> conv_transpose(16, 3x3, pad=1, bias=no) -> relu
+        output p, q, r, s, t
+    """,
+    "rows": """
+        input a: float32[2, 5, 7]
+        input b: float32[30]
+        input c: uint8[3, 5, 6]
+        input d: uint8[3, 5, 6]
+        p = a -> flatten -> dense(33) -> relu -> dense(16, bias=no)
+        q = b -> dense(7) -> prelu
+        r = b -> reshape([3, 2, 5]) -> conv(4, 2x2)
+        s = c -> normalize([100, 120, 90], [50, 60, 70]) -> conv(17, 3x3, pad=1) -> relu
+        t = d -> scale(1/255) -> maxpool(2x2)
+        u = a -> conv(20, 3x3) -> flatten -> dense(3)
+        output p, q, r, s, t, u
+    """,
+    "joins": """
+        input a: float32[20, 6, 8]
+        input b: float32[32, 6, 8]
+        x = b -> conv(20, 1x1) -> batchnorm
+        p = add(a, x) -> relu
+        q = concat(b, a) -> conv(5, 3x3, pad=1)
+        gate = a -> global_avgpool(keep=yes) -> conv(20, 1x1) -> sigmoid
+        r = mul(a, gate) -> avgpool(3x3, stride=2, pad=1)
+        s = sub(a, x) -> upsample(2) -> crop(1) -> zero_pad(2)
+        t = b -> upsample(2, mode=linear) -> global_maxpool -> gelu
+        output p, q, r, s, t
+    """,
+}
+SAMPLES = [0, 1, 2, 3, 17, 18]
+
+
+def _forms(network: str, target: str) -> tuple[Graph, Program]:
+    text = "model side {\n" + NETWORKS[network] + "}\n"
+    forms = dict(lower(Source("side.cnn", text)))
+    graph: Graph = forms["graph"]
+    return graph, verify_program(plan(fuse(forms["grad"]), TARGETS[target]))
+
+
+@cache
+def _module(network: str, target: str) -> tuple[Graph, Program, Any]:
+    graph, program = _forms(network, target)
+    text, stub = render(program, "side.cnn", {}), render_stub(program, "side.cnn")
+    built = build("side", text, stub, TARGETS[target])
+    return graph, program, load_extension("side", built.loadable)
+
+
+def _cases() -> list[Any]:
+    return [
+        pytest.param(network, target, marks=pytest.mark.xdist_group(f"single {network} {target}"))
+        for network in NETWORKS
+        for target in runnable_targets()
+        if target == runnable_targets()[0] or network in ("convolutions", "rows")
+    ]
+
+
+@pytest.mark.parametrize("samples", SAMPLES)
+@pytest.mark.parametrize(("network", "target"), _cases())
+def test_single_samples_equal_the_reference(network: str, target: str, samples: int) -> None:
+    graph, program, module = _module(network, target)
+    assert program.single is not None, program.blocks_only
+    net = module.Model(seed=1, threads=1)
+    rng = np.random.default_rng(samples)
+    for name, view in net.parameters.items():
+        running = name.endswith("running_var")
+        view[...] = rng.uniform(0.5, 1.5, view.shape) if running else rng.normal(0, 0.3, view.shape)
+    feeds: dict[str, Any] = {}
+    for node in graph.inputs():
+        shape = (samples, *node.shape)
+        whole = node.op.dtype == "uint8"  # type: ignore[union-attr]
+        feeds[node.name] = (
+            rng.integers(0, 256, shape).astype(np.uint8)
+            if whole
+            else rng.normal(0, 1, shape).astype(np.float32)
+        )
+    found = net(*feeds.values())
+    double = {name: value.astype(np.float64) for name, value in net.parameters.items()}
+    wanted = interpret(graph, {k: v.astype(np.float64) for k, v in feeds.items()}, double)
+    for output, value in zip(graph.outputs, found, strict=True):
+        right = wanted[output.tensor]
+        assert value.shape == right.shape
+        scale = max(1.0, np.abs(right).max(initial=0.0))
+        np.testing.assert_allclose(value, right, rtol=0, atol=4e-6 * scale, err_msg=output.name)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_lowered_graph_is_well_made(network: str) -> None:
+    text = "model side {\n" + NETWORKS[network] + "}\n"
+    fused = dict(lower(Source("side.cnn", text)))["fused"]
+    lowered = one_sample(fused, 16)
+    verify_graph(lowered.graph)
+    assert 1 <= lowered.most <= 15
+
+
+def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() -> None:
+    text = "model m {\n input a: float32[4, 5, 5]\n conv(6, 3x3, groups=2)\n}\n"
+    forms = dict(lower(Source("m.cnn", text)))
+    with pytest.raises(NotSingleError, match="conv1: conv has no form"):
+        one_sample(forms["fused"], 16)
+    assert forms["program"].single is None
+    assert "conv1" in forms["program"].blocks_only
+
+
+def test_what_is_packed_follows_every_change_of_a_parameter() -> None:
+    _, _, module = _module("convolutions", runnable_targets()[0])
+    net, fresh = module.Model(seed=1, threads=1), module.Model(seed=2, threads=1)
+    rng = np.random.default_rng(0)
+    arrays = [
+        rng.normal(0, 1, (1, *s)).astype(np.float32) for s in module.Model.input_shapes.values()
+    ]
+    before = net(*arrays)[0]
+    held = net.parameters["conv1.weight"]
+    first = net(*arrays)[0]
+    np.testing.assert_array_equal(first, before)
+    # Written through a view that was taken before the last call.
+    held[...] *= 2
+    assert np.abs(net(*arrays)[0] - first).max() > 0
+    held[...] /= 2
+    np.testing.assert_array_equal(net(*arrays)[0], first)
+    part = held[0, 0]
+    del held
+    part[...] = 5
+    assert np.abs(net(*arrays)[0] - first).max() > 0
+    del part
+    # And through one that is gone again.
+    for name, view in fresh.parameters.items():
+        net.parameters[name][...] = view
+    del view
+    for one, other in zip(net(*arrays), fresh(*arrays), strict=True):
+        np.testing.assert_array_equal(one, other)
