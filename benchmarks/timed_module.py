@@ -173,7 +173,8 @@ def _instrument(pyx: str, program: Program, trains: bool) -> tuple[str, list[str
     declared = "    cdef double start\n    cdef long turn\n"
     function = head + quotes + declared + "\n".join(lines) + "\n"
     kept = ["net.kept"] if trains and program.train and program.train.kept_size else []
-    arguments = ["&arrays", "0", "net.parameters_at", *kept, "net.workspaces"]
+    shared = ["net.shared"] if program.shared else []
+    arguments = ["&arrays", "0", "net.parameters_at", *shared, *kept, "net.workspaces"]
     arguments += ["net.partial", "False"] if trains else ["outputs"]
     direct = "net.gradients_at" if trains else "NULL"
     harness = HARNESS.format(
