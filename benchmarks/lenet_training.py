@@ -12,13 +12,13 @@ import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from arithmetic import forward_flops, training_flops
-from peak import Peak
 from report import ROOT, Report, arguments, has_package, spread
 from worker import Worker
 
 from cnnc.compiler import lower
 from cnnc.frontend import read_source
+from cnnc.measure import Peak
+from cnnc.measure.work import forward_flops, training_flops
 
 SCRIPT = str(Path(__file__).with_name("lenet_sides.py"))
 PEERS = {"torch-first": "PyTorch", "torch-last": "  ch. last"}

@@ -29,8 +29,9 @@ def compile(  # noqa: A001 - the verb of this package
 
     `model`, or a path such as `heads.cnn:small`, chooses one of several in the file; `parameters`
     sets the model's parameters. With `output`, the extension, its source and its stub are left in
-    that directory. `target` is a name such as `x86-64-v3`; by default the build machine's. `search`
-    are directories, besides the spec's own, from which it may import. `limits` are those of
+    that directory. `target` is a name such as `x86-64-v3`, or several with commas between them, of
+    which the module chooses when it is imported; by default the build machine's. `search` are
+    directories, besides the spec's own, from which it may import. `limits` are those of
     cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
     activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
     type, ValueError for a limit out of range, and cnnc.diagnostics.CompileError for a spec that
@@ -44,6 +45,8 @@ def compile(  # noqa: A001 - the verb of this package
 
     if parameters is not None and not isinstance(parameters, Mapping):
         raise TypeError(f"parameters is a dict of numbers by name, got {parameters!r:.60}")
+    if target is not None and not isinstance(target, str):
+        raise TypeError(f"target is a str such as 'x86-64-v2,x86-64-v3', got {target!r:.60}")
     if isinstance(search, str | Path):
         raise TypeError(f"search is a list of directories, got {search!r:.60}; write [{search!r}]")
     options = Options(target, model, parameters or {}, tuple(search), _limits(limits))

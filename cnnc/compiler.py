@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cnnc.codegen.build import build, check_runs_here, load_extension
+from cnnc.codegen.build import build_targets, check_runs_here, load_extension
 from cnnc.codegen.render import Origin, render, render_stub
-from cnnc.codegen.toolchain import host_target
+from cnnc.codegen.toolchain import host_targets, named_targets, native_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.frontend import (
     DEFAULT_LIMITS,
@@ -33,20 +34,25 @@ from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.ir.text import format_graph, format_program
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.choice import best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
+TARGET_STAGES = ("program", "pyx")
+"""Those of which there is one for each target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What shapes a compilation besides the text.
 
-    target: a name of cnnc.ir.target.TARGETS; None is the build machine's. model: which model of
-    the file. parameters: values for the model's parameters. search: directories, besides the
-    spec's own, from which it may import. limits: how large spec and network may be.
+    target: a name of cnnc.ir.target.TARGETS, or several with commas between them, of which the
+    module chooses when it is imported; None is the build machine's. model: which model of the file.
+    parameters: values for the model's parameters. search: directories, besides the spec's own, from
+    which it may import. limits: how large spec and network may be. algorithm: `direct` or
+    `winograd`, for kernels that have it; None leaves it to the cost model.
     """
 
     target: str | None = None
@@ -54,25 +60,45 @@ class Options:
     parameters: Mapping[str, float] = field(default_factory=dict)
     search: tuple[str | Path, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    algorithm: str | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A built extension, the source and stub beside it, and the graph it came from."""
+    """A built extension, its stub and each target's source, and the forms that it came from."""
 
     name: str
     extension: Path
-    pyx: Path
+    sources: tuple[Path, ...]
     stub: Path
     cached: bool
     graph: Graph
-    target: Target
+    targets: tuple[Target, ...]
     loadable: Path
     """The cache's copy of the extension, whose contents never change under a running process."""
+    fused: Graph
+    programs: tuple[Program, ...]
+
+    @property
+    def pyx(self) -> Path:
+        """The source of the most capable target."""
+        return self.sources[0]
+
+    @property
+    def target(self) -> Target:
+        """The one that is taken on this machine; the most capable where it runs none."""
+        host = native_target()
+        return next((each for each in self.targets if each.runs_on(host)), self.targets[0])
+
+    @property
+    def program(self) -> Program:
+        """That of `target`."""
+        return next(each for each in self.programs if each.target == self.target)
 
     def load(self) -> ModuleType:
-        """Import the extension; CompileError where this machine cannot run its target."""
-        check_runs_here(self.target)
+        """Import the extension; CompileError where this machine can run none of its targets."""
+        check_runs_here(*self.targets)
         return load_extension(self.name, self.loadable)
 
 
@@ -95,7 +121,8 @@ def lower(
 ) -> Iterator[tuple[str, Any]]:
     """Every (stage, form) in order; CompileError as soon as a stage cannot go on.
 
-    `warn` is told what is suspicious but no error.
+    The TARGET_STAGES come once for each target, the most capable first. `warn` is told what is
+    suspicious but no error.
     """
     options = options or Options()
     spec = parse(source, options.limits)
@@ -114,17 +141,22 @@ def lower(
     yield "grad", verify_graph(grad)
     fused = fuse(grad)
     yield "fused", verify_graph(fused)
-    program = plan(fused, _target(options.target))
-    yield "program", verify_program(program)
-    yield "pyx", render(program, Path(source.name).name, _origins(graph, source))
+    choose = prefer(options.algorithm) if options.algorithm else best_guess
+    name, origins = Path(source.name).name, _origins(graph, source)
+    for target in _targets(options.target):
+        program = plan(fused, target, choose)
+        yield "program", verify_program(program)
+        yield "pyx", render(program, name, origins, profile=options.profile)
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
-    """The text of one stage's form; ValueError for a stage that there is not."""
+    """The text of one stage's form, of each target's; ValueError for a stage that there is not."""
     if stage not in STAGES:
         raise ValueError(f"unknown stage {stage}; there are {', '.join(STAGES)}")
-    form = next(form for name, form in lower(source, options) if name == stage)
-    return _text(form)
+    options = options or Options()
+    forms = (form for name, form in lower(source, options) if name == stage)
+    count = len(_targets(options.target)) if stage in TARGET_STAGES else 1
+    return "\n\n".join(map(_text, islice(forms, count)))
 
 
 def compile_spec(
@@ -136,7 +168,7 @@ def compile_spec(
     on_compile: Callable[[str], None] | None = None,
     warn: Callable[[Diagnostic], None] | None = None,
 ) -> Compiled:
-    """Compile a spec, `file.cnn` or `file.cnn:model`. `output` is where to leave the three files.
+    """Compile a spec, `file.cnn` or `file.cnn:model`. `output` is where to leave the files.
 
     `on_stage` is told each stage's name and seconds, `on_compile` the module's name before the C
     compiler runs, which the cache may spare, `warn` what is suspicious. Raises CompileError, also
@@ -145,25 +177,31 @@ def compile_spec(
     source, options = open_spec(path, options)
     tell = on_stage or _say_nothing
     forms: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    programs: list[Program] = []
     start = time.perf_counter()
     for stage, form in lower(source, options, warn):
         forms[stage] = form
+        if stage == "pyx":
+            programs.append(forms["program"])
+            texts[programs[-1].target.name] = form
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
-    program: Program = forms["program"]
-    stub = render_stub(program, Path(source.name).name)
-    built = build(program.name, forms["pyx"], stub, program.target, output, on_compile)
+    program = programs[0]
+    stub = render_stub(program, Path(source.name).name, profile=options.profile)
+    built = build_targets(program.name, texts, stub, output, on_compile)
     tell("build", time.perf_counter() - start)
-    graph: Graph = forms["graph"]
     return Compiled(
         program.name,
         built.extension,
-        built.pyx,
+        built.sources,
         built.stub,
         built.cached,
-        graph,
-        program.target,
+        forms["graph"],
+        tuple(TARGETS[name] for name in texts),
         built.loadable,
+        forms["fused"],
+        tuple(programs),
     )
 
 
@@ -172,13 +210,8 @@ def _say_nothing(stage: str, seconds: float) -> None:
     del stage, seconds
 
 
-def _target(name: str | None) -> Target:
-    if name is None:
-        return host_target()
-    if name not in TARGETS:
-        message = f"unknown target {name}; there are {', '.join(TARGETS)}"
-        raise CompileError([Diagnostic("build-target", message, None)])
-    return TARGETS[name]
+def _targets(text: str | None) -> tuple[Target, ...]:
+    return host_targets() if text is None else named_targets(text, "target")
 
 
 def _origins(graph: Graph, source: Source) -> dict[str, Origin]:

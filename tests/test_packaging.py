@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_installed_wheel_works_elsewhere(installed: Path, tmp_path: Path) -> Non
     assert where.split() == [str(installed / "cnnc" / "__init__.py"), "10000"]
     assert "lenet is fine: 61,706 parameters" in cnnc("check", str(spec))
     assert "import lenet" in cnnc("compile", str(spec))
+    found = json.loads(cnnc("profile", str(spec), "--seconds", "0.01", "--json"))
+    assert found["ceilings"]["gflops"] > 0
     program = "import lenet; print(lenet.Model().num_parameters)"
     assert run(sys.executable, "-c", program, cwd=tmp_path) == "61706\n"
 

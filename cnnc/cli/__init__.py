@@ -16,6 +16,7 @@ import click
 from cnnc import __version__
 from cnnc.cli.building import cache, compile_command
 from cnnc.cli.inference import evaluate, predict
+from cnnc.cli.measuring import bench_command, profile_command
 from cnnc.cli.report import explain_and_exit
 from cnnc.cli.specs import check, emit, summary
 from cnnc.cli.training import train
@@ -59,7 +60,18 @@ def cli() -> None:
     """
 
 
-for command in (check, summary, compile_command, train, evaluate, predict, emit, cache):
+for command in (
+    check,
+    summary,
+    compile_command,
+    train,
+    evaluate,
+    predict,
+    bench_command,
+    profile_command,
+    emit,
+    cache,
+):
     cli.add_command(command)
 
 

@@ -40,7 +40,8 @@ def compile_command(
     """Compile a spec to a Python extension module.
 
     Leaves the extension, its Cython source and its type stubs, e.g. lenet.<abi>.so, lenet.pyx and
-    lenet.pyi, and says how to import it. Nothing is compiled twice: see `cnnc cache`.
+    lenet.pyi, and says how to import it. With several targets there is a source for each, e.g.
+    lenet.x86-64-v3.pyx. Nothing is compiled twice: see `cnnc cache`.
     """
     from cnnc.compiler import compile_spec
 
@@ -58,7 +59,7 @@ def compile_command(
     seconds = time.perf_counter() - started
     origin = "taken from the cache" if built.cached else "compiled"
     click.echo(f"{built.name}: {origin} in {seconds:.2f} s")
-    for path in (built.extension, built.pyx, built.stub):
+    for path in (built.extension, *built.sources, built.stub):
         click.echo(f"  {shown_path(path)}  ({size(path.stat().st_size)})")
     here = output.resolve() == Path.cwd().resolve()
     place = "from this directory" if here else f"with {shown_path(output)} on PYTHONPATH"

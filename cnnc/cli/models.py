@@ -43,19 +43,22 @@ def compile_model(
     *,
     verbose: bool = False,
     announce: bool = False,
+    profile: bool = False,
 ) -> Compiled:
     """Check and compile for this machine; say so in a line if it took time or `announce`."""
+    from dataclasses import replace
+
     from cnnc.codegen.build import check_runs_here
-    from cnnc.codegen.toolchain import host_target, named_target
+    from cnnc.codegen.toolchain import host_targets, named_targets
     from cnnc.compiler import compile_spec
 
     if target is not None or os.environ.get("CNNC_TARGET"):
-        check_runs_here(named_target(target) if target else host_target())
+        check_runs_here(*(named_targets(target) if target else host_targets()))
     started = time.perf_counter()
     warnings: list[Diagnostic] = []
     compiled = compile_spec(
         choice.spec,
-        options=choice.options(target),
+        options=replace(choice.options(target), profile=profile),
         on_stage=show_stage if verbose else None,
         on_compile=show_compiling,
         warn=warnings.append,

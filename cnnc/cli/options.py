@@ -11,25 +11,41 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from cnnc.ir.target import TARGETS, parse_targets
+
 if TYPE_CHECKING:
     from cnnc.compiler import Options
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-TARGETS = ("x86-64-v4", "x86-64-v3", "x86-64", "aarch64")
-"""Those of cnnc.ir.target, spelt out here to keep `cnnc --help` quick; a test compares."""
-
 LIMITS = {"nodes": 1_000_000, "parameters": 1 << 40, "memory": 1 << 50, "depth": 64}
-"""Those of cnnc.frontend.limits that have an option, spelt out for the same reason."""
+"""Those of cnnc.frontend.limits that have an option, spelt out here to keep `cnnc --help` quick."""
 
 FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 LARGEST = 2**53
 """Beyond it a float no longer tells whole numbers apart."""
 
+
+class _Targets(click.ParamType[str]):
+    """NAME or NAME,NAME…; the text itself, checked."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it was given."""
+        try:
+            parse_targets(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 target_option = click.option(
     "--target",
-    type=click.Choice(TARGETS),
-    help="Processor to compile for.  [default: this machine's]",
+    type=_Targets(),
+    metavar="NAME[,NAME...]",
+    help="Processor to compile for, or several, of which the module takes the best that it can: "
+    f"{', '.join(TARGETS)}.  [default: this machine's]",
 )
 
 verbose_option = click.option(

@@ -57,28 +57,35 @@ def explain_and_exit(error: Exception) -> None:
 
 
 def show_table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, total: bool = False
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: int = 1,
+    total: bool = False,
+    width: int | None = None,
 ) -> None:
     """Write a table: ruled on a terminal, bare and as wide as it needs elsewhere.
 
     The first `left` columns are aligned to the left. Where a terminal has no room, the names in the
-    first are cut, never numbers. The last row holds the sums where `total` says so.
+    first are cut, never numbers. The last row holds the sums where `total` says so. With `width` it
+    is bare and at most so wide everywhere.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout.isatty() and width is None
     table = Table(box=box.SIMPLE_HEAD if terminal else None, padding=(0, 1), pad_edge=False)
     lines = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
     needed = sum(widths) + (3 if terminal else 2) * len(widths)
-    console = Console(width=None if terminal else needed, highlight=False, markup=False)
+    bare = min(needed, width or needed)
+    console = Console(width=None if terminal else bare, highlight=False, markup=False)
     room = console.width - needed + widths[0]
-    for index, (header, width) in enumerate(zip(headers, widths, strict=True)):
+    for index, (header, least) in enumerate(zip(headers, widths, strict=True)):
         justify: Literal["left", "right"] = "left" if index < left else "right"
         table.add_column(
-            header, justify=justify, no_wrap=True, min_width=0 if index == 0 else width
+            header, justify=justify, no_wrap=True, min_width=0 if index == 0 else least
         )
     for index, (name, *rest) in enumerate(lines):
         end = total and index == len(lines) - 2

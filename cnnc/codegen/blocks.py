@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import plus
 from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Result, Schedule, Segment
 
@@ -79,9 +80,9 @@ class Batch:
     cost: int
 
 
-def batches(program: Program) -> list[Batch]:
-    """Every schedule of a program."""
-    return [_batch(program, schedule) for schedule in program.schedules()]
+def batches(program: Program, clock: Clock | None = None) -> list[Batch]:
+    """Every schedule of a program, with a lap of the clock, if there is one, after every call."""
+    return [_batch(program, schedule, clock) for schedule in program.schedules()]
 
 
 def memory_of(program: Program, schedule: Schedule) -> tuple[tuple[str, str], ...]:
@@ -95,14 +96,17 @@ def memory_of(program: Program, schedule: Schedule) -> tuple[tuple[str, str], ..
     return tuple((ctype, name) for ctype, name in every if there.get(name, True))
 
 
-def _batch(program: Program, schedule: Schedule) -> Batch:
+def _batch(program: Program, schedule: Schedule, clock: Clock | None) -> Batch:
     several = len(schedule.segments) > 1
     takes = memory_of(program, schedule)
     blocks = tuple(
-        _block(program, schedule.name, f"{number}" if several else "", segment, takes)
+        _block(program, schedule.name, f"{number}" if several else "", segment, takes, clock)
         for number, segment in enumerate(schedule.segments)
     )
-    return Batch(schedule.name, _once(program, schedule.prepare), blocks, schedule.cost)
+    prepare = _timed(
+        _once(program, schedule.prepare), schedule.prepare, clock, schedule.name, "prepare"
+    )
+    return Batch(schedule.name, prepare, blocks, schedule.cost)
 
 
 def _block(
@@ -111,9 +115,10 @@ def _block(
     number: str,
     segment: Segment,
     takes: tuple[tuple[str, str], ...],
+    clock: Clock | None,
 ) -> Block:
     loads = [Memory(load) for load in segment.loads]
-    calls = (_call(program.kernel(call.kernel), call) for call in segment.calls)
+    calls = _timed(_once(program, segment.calls), segment.calls, clock, schedule, "call")
     return Block(
         f"{schedule}_block{number}",
         schedule,
@@ -121,7 +126,7 @@ def _block(
         tuple(m for m in loads if m.load.dtype in ("weight", "live")),
         tuple(m for m in loads if m.load.dtype == "random"),
         tuple(textwrap.indent(text, "    ") for text in calls),
-        _once(program, segment.finish),
+        _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
         tuple(
             (_tile_name(call), _call(program.kernel(call.kernel), call))
             for call in segment.finish
@@ -145,6 +150,21 @@ def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
         _call(program.kernel(call.kernel), call) if call.pieces == 1 else _shared_out(call)
         for call in calls
     )
+
+
+def _timed(
+    texts: tuple[str, ...],
+    calls: Sequence[Call],
+    clock: Clock | None,
+    schedule: str,
+    kind: str,
+) -> tuple[str, ...]:
+    """The texts of calls, each with its lap; what came before the first is none of theirs."""
+    if clock is None or not texts:
+        return texts
+    pairs = zip(texts, calls, strict=True)
+    first, *others = (f"{text}\n{clock.lap(schedule, kind, call.computes)}" for text, call in pairs)
+    return (first if kind == "call" else f"{clock.outside}\n{first}", *others)
 
 
 def _call(kernel: Kernel, call: Call) -> str:

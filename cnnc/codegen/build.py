@@ -1,6 +1,6 @@
 """Generated Cython text -> an extension module on disk, through the cache, and into the process.
 
-Does not look at the text: what it computes, and for which target, is the caller's business.
+Does not look at the text: what it computes, and for which targets, is the caller's business.
 """
 
 from __future__ import annotations
@@ -9,69 +9,66 @@ import contextlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import shutil
-import signal
-import subprocess
 import sys
-import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from cnnc.codegen.cache import Cache, explain, make_key
+from cnnc.codegen.commands import Command, run
+from cnnc.codegen.dispatch import (
+    HEADER,
+    dispatcher,
+    dispatcher_header,
+    keep_apart,
+    part_flags,
+    part_name,
+)
+from cnnc.codegen.failures import report
 from cnnc.codegen.files import appearing
+from cnnc.codegen.python import EXTENSION_SUFFIX, Python, find_python
 from cnnc.codegen.toolchain import (
     Compiler,
     check_target,
     fail,
     find_compiler,
+    host_machine,
     native_target,
-    python_include,
 )
-from cnnc.ir.target import Target
+from cnnc.ir.target import TARGETS, Target
 from cnnc.resources import cache_directory
 
-LOG_LINES = 12
-"""How much of a failed compiler's log a diagnostic carries; the file has it all."""
-
-EXTENSION_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
-
-TOO_OLD = "the compiler is too old for this target: GCC 11 and clang 12 know them all"
-
-LOG_HINTS: tuple[tuple[str, str, str], ...] = (
-    (
-        "No space left on device",
-        "build-cache",
-        "free some space, or name another directory in CNNC_CACHE_DIR (and TMPDIR)",
-    ),
-    (
-        "Killed",
-        "build-killed",
-        "the machine ran out of memory: close other programs, or build on a larger one",
-    ),
-    ("for '-march='", "build-failed", TOO_OLD),
-    ("unknown target CPU", "build-failed", TOO_OLD),
-    ("No module named", "build-failed", "install what is missing: pip install cython"),
-)
-"""Text in a compiler's log -> the code and the help that it deserves."""
+__all__ = [
+    "EXTENSION_SUFFIX",
+    "Built",
+    "build",
+    "build_targets",
+    "check_runs_here",
+    "load_extension",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """Where a build's files are. `cached` says that nothing had to be compiled.
 
-    `loadable` is the cache's copy of the extension. Load this one: its path never comes to hold
-    other contents, while a process that loads a replaced file again is handed the old one.
+    `sources` are the .pyx of each target, the most capable first. `loadable` is the cache's copy of
+    the extension. Load this one: its path never comes to hold other contents, while a process that
+    loads a replaced file again is handed the old one.
     """
 
     extension: Path
-    pyx: Path
+    sources: tuple[Path, ...]
     stub: Path
     cached: bool
     loadable: Path
+
+    @property
+    def pyx(self) -> Path:
+        """The source of the most capable target."""
+        return self.sources[0]
 
 
 _WRAPPER = "/* Python wrapper */"
@@ -91,43 +88,100 @@ def build(
     output: Path | None = None,
     on_compile: Callable[[str], None] | None = None,
 ) -> Built:
-    """Compile the Cython text of module `name`, unless the cache has it.
+    """As `build_targets`, for one target."""
+    return build_targets(name, {target.name: source}, stub, output, on_compile)
 
-    The three files go to the directory `output`, which is made; None leaves them in the cache.
-    `on_compile` is told the name before the compilers start, which take their time. Raises
-    CompileError for whatever the machine lacks or refuses.
+
+def build_targets(
+    name: str,
+    sources: Mapping[str, str],
+    stub: str,
+    output: Path | None = None,
+    on_compile: Callable[[str], None] | None = None,
+) -> Built:
+    """Compile module `name` from the Cython text for each target, unless the cache has it.
+
+    The module chooses among the targets when it is imported. The files go to the directory
+    `output`, which is made; None leaves them in the cache. `on_compile` is told the name before the
+    compilers start, which take their time. Raises CompileError for whatever the machine lacks or
+    refuses.
     """
     if output is not None:
         _check_output(output)
-    compiler = find_compiler()
-    check_target(compiler, target)
-    flags = compiler.flags(target)
-    key = make_key(
-        name,
-        source,
-        stub,
-        _version("cnnc"),
-        _version("cython"),
-        compiler.identity,
-        "\0".join(flags),
-        _UNOPTIMIZED,
-        EXTENSION_SUFFIX,
-        platform.python_version(),
-    )
+    job = _Job(name, {t: sources[t.name] for t in TARGETS.values() if t.name in sources}, stub)
     cache = Cache(cache_directory())
 
     def fill(directory: Path) -> None:
         if on_compile is not None:
             on_compile(name)
-        _compile(name, source, stub, compiler, flags, directory, cache)
+        _compile(job, directory, cache)
 
     while True:
-        entry, cached = cache.find_or_fill(key, fill)
-        files = [entry / f"{name}{suffix}" for suffix in (".pyx", ".pyi", EXTENSION_SUFFIX)]
+        entry, cached = cache.find_or_fill(job.key(), fill)
+        files = [entry / file for file in job.files()]
         placed = files if output is None else _place(files, output)
         if placed is not None:
-            pyx, pyi, extension = placed
-            return Built(extension, pyx, pyi, cached, files[-1])
+            extension, pyi, *pyx = placed
+            return Built(extension, tuple(pyx), pyi, cached, files[0])
+
+
+class _Job:
+    """What to build, and with what: the compiler and the Python of this environment."""
+
+    def __init__(self, name: str, sources: Mapping[Target, str], stub: str) -> None:
+        self.name, self.sources, self.stub = name, sources, stub
+        self.targets = tuple(sources)
+        self.compiler: Compiler = find_compiler()
+        for target in self.targets:
+            check_target(self.compiler, target)
+        self.python: Python = find_python(self.compiler)
+        self.header = dispatcher_header(name, self.targets)
+        self.parts = {target: part_name(name, target, self.targets) for target in self.targets}
+
+    def key(self) -> str:
+        """All that the files depend on."""
+        compiler, python = self.compiler, self.python
+        flags = [words for target in self.targets for words in ("", *compiler.flags(target))]
+        return make_key(
+            self.name,
+            *self.sources.values(),
+            self.stub,
+            self.header,
+            dispatcher(),
+            _version("cnnc"),
+            _version("cython"),
+            compiler.identity,
+            "\0".join([*flags, "", *compiler.dispatcher_flags(), "", *compiler.link_flags()]),
+            _UNOPTIMIZED,
+            python.suffix,
+            python.version,
+        )
+
+    def files(self) -> list[str]:
+        """The extension, its stub and its sources."""
+        sources = [f"{part}.pyx" for part in self.parts.values()]
+        return [f"{self.name}{self.python.suffix}", f"{self.name}.pyi", *sources]
+
+    def compile(self, file: str, flags: Sequence[str]) -> Command:
+        """C to an object file beside it."""
+        includes = [f"-I{path}" for path in self.python.includes]
+        words = (*self.compiler.command, *flags, *includes, "-c", f"{file}.c", "-o", f"{file}.o")
+        return Command("the C compiler", words)
+
+    def cython(self, part: str) -> Command:
+        """The .pyx of a target to C.
+
+        In a process of its own Cython's global state is fresh, its messages are ours to show, and
+        the names that it writes into the module are relative: no path of this machine ends there.
+        """
+        options = ("-3", "--module-name", self.name, f"{part}.pyx", "-o", f"{part}.c")
+        return Command("Cython", (sys.executable, "-m", "cython", *options))
+
+    def link(self, objects: Sequence[str]) -> Command:
+        """All object files to the extension."""
+        extension = self.files()[0]
+        words = (*self.compiler.command, *self.compiler.link_flags(), *objects, "-o", extension)
+        return Command("the C compiler", (*words, "-lm"))
 
 
 def load_extension(name: str, path: Path) -> ModuleType:
@@ -156,115 +210,66 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-def check_runs_here(target: Target) -> None:
-    """CompileError where this machine lacks the instructions of `target`."""
+def check_runs_here(*targets: Target) -> None:
+    """CompileError where this machine lacks the instructions of each of these targets."""
     host = native_target()
-    if host.machine != target.machine or host.lanes < target.lanes:
+    if host.machine == host_machine() and any(target.runs_on(host) for target in targets):
+        return
+    names = " or ".join(target.name for target in targets)
+    if host.machine != host_machine():
         fail(
             "build-target",
-            f"this machine cannot run code for {target.name}: it is a machine for {host.name}",
-            help=f"build for it, or without a target: --target {host.name}",
+            f"this machine cannot run code for {names}: it is one for {host_machine()}",
+            help="unset CC, which names a compiler for another",
         )
+    fail(
+        "build-target",
+        f"this machine cannot run code for {names}: it is a machine for {host.name}",
+        help=f"build for it, or without a target: --target {host.name}",
+    )
 
 
-def _compile(
-    name: str,
-    source: str,
-    stub: str,
-    compiler: Compiler,
-    flags: Sequence[str],
-    directory: Path,
-    cache: Cache,
-) -> None:
+def _compile(job: _Job, directory: Path, cache: Cache) -> None:
     """Fill `directory` with the extension and its sources."""
-    includes = [f"-I{path}" for path in python_include()]
-    (directory / f"{name}.pyx").write_text(source, encoding="utf-8")
-    (directory / f"{name}.pyi").write_text(stub, encoding="utf-8")
-    # In a process of its own Cython's global state is fresh, its messages are ours to show, and the
-    # names that it writes into the module are relative: no path of this machine ends there.
-    cython = (sys.executable, "-m", "cython", "-3", "--module-name", name, f"{name}.pyx")
-    extension = f"{name}{EXTENSION_SUFFIX}"
-    cc = (*compiler.command, *flags, *includes, f"{name}.c", "-o", extension, "-lm")
-    for what, command in (("Cython", cython), ("the C compiler", cc)):
-        status, log = _run(command, directory)
-        if status != 0:
-            _report(what, name, command, status, log, directory, cache)
-        if command is cython:
-            _spare_the_class(directory / f"{name}.c")
-    (directory / f"{name}.c").unlink()
+    name, parts = job.name, job.parts
+    (directory / f"{name}.pyi").write_text(job.stub, encoding="utf-8")
+    for target, part in parts.items():
+        (directory / f"{part}.pyx").write_text(job.sources[target], encoding="utf-8")
+    chooser = f"{name}.dispatch"
+    (directory / HEADER).write_text(job.header, encoding="utf-8")
+    (directory / f"{chooser}.c").write_text(dispatcher(), encoding="utf-8")
+
+    def stage(commands: Sequence[Command]) -> None:
+        failure = run(commands, directory)
+        if failure is not None:
+            report(failure, name, directory, cache)
+
+    stage(
+        [
+            *(job.cython(part) for part in parts.values()),
+            job.compile(chooser, job.compiler.dispatcher_flags()),
+        ]
+    )
+    for part in parts.values():
+        _prepare(directory / f"{part}.c")
+    flags = {t: (*job.compiler.flags(t), *part_flags(name, t)) for t in parts}
+    stage([job.compile(part, flags[target]) for target, part in parts.items()])
+    stage([job.link([f"{file}.o" for file in (chooser, *parts.values())])])
+    for file in (chooser, *parts.values()):
+        (directory / f"{file}.c").unlink()
+        (directory / f"{file}.o").unlink()
+    (directory / HEADER).unlink()
 
 
-def _spare_the_class(path: Path) -> None:
-    """Have all that follows the kernels compiled without optimization.
+def _prepare(path: Path) -> None:
+    """Have all that follows the kernels compiled without optimization, and clash with no other.
 
     Cython's C for the class around them is most of the text: optimizing it takes longer than the
     kernels of a small network do, and saves a microsecond a call.
     """
-    text = path.read_text(encoding="utf-8")
+    text = keep_apart(path.read_text(encoding="utf-8"))
     kernels, wrapper, rest = text.partition(_WRAPPER)
     path.write_text(f"{kernels}{_UNOPTIMIZED}{wrapper}{rest}", encoding="utf-8")
-
-
-def _run(command: Sequence[str], directory: Path) -> tuple[int, str]:
-    """Run a compiler in `directory` and give its exit status and messages.
-
-    Whatever interrupts the wait (Ctrl-C) ends the compiler, its children and their files too.
-    """
-    scratch = directory / "tmp"
-    scratch.mkdir(exist_ok=True)
-    environment = {**os.environ, "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            log, _ = process.communicate()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
-    except OSError as error:
-        fail("build-failed", f"{command[0]} cannot be run: {explain(error)}")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return process.returncode, log
-
-
-def _report(
-    what: str,
-    name: str,
-    command: Sequence[str],
-    status: int,
-    log: str,
-    directory: Path,
-    cache: Cache,
-) -> None:
-    """Raise the CompileError that a compiler's failure deserves, keeping what it was given."""
-    code, help = "build-failed", None
-    for text, its_code, its_help in LOG_HINTS:
-        if text in log:
-            code, help = its_code, its_help
-            break
-    notes = [line[:300] for line in log.strip().splitlines()[:LOG_LINES]]
-    if status < 0:
-        code, ending = "build-killed", f"was ended by signal {-status}"
-        help = help or "if the machine ran out of memory, close other programs and try again"
-    else:
-        ending = f"failed with exit status {status}"
-    with contextlib.suppress(OSError):
-        (directory / "log.txt").write_text(f"{' '.join(command)}\n{log}", encoding="utf-8")
-        kept = cache.keep_failed(name, directory)
-        notes.append(f"the source and the whole log are kept in {kept}")
-    fail(code, f"{what} {ending} on {name}", notes=notes, help=help)
 
 
 def _check_output(output: Path) -> None:

@@ -9,17 +9,10 @@ from collections.abc import Iterable
 
 from cnnc.ir.target import Target
 
-_FEATURES = {
-    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    "x86-64-v3": ("avx2", "fma", "bmi2"),
-}
-"""What a target needs of a processor beyond what its operating system promises."""
-
 
 def lanes_header(target: Target) -> dict[str, str]:
-    """The lane count, shuffles and processor features as C text, for templates/lanes.pyx.j2."""
+    """The lane count and shuffles as C text, for templates/lanes.pyx.j2."""
     lanes = target.lanes
-    features = [f'__builtin_cpu_supports("{name}")' for name in _FEATURES.get(target.name, ())]
     steps = [lanes >> k for k in range(1, lanes.bit_length())]
     rotate = [
         f"v += __builtin_shufflevector(v, v, {_list((i + step) % lanes for i in range(lanes))});"
@@ -33,11 +26,9 @@ def lanes_header(target: Target) -> dict[str, str]:
     return {
         "count": str(lanes),
         "bytes": str(lanes * 4),
-        "supported": "\n            && ".join(features) or "1",
         "sum": "\n        ".join(rotate),
+        "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
-        # The widest step first: each halves the vectors that are left.
-        "sums": "\n".join(_sum_stage(*stage) for stage in reversed(stages)),
     }
 
 
@@ -53,13 +44,15 @@ def _stage(step: int, low: str, high: str) -> str:
         }}"""
 
 
-def _sum_stage(step: int, low: str, high: str) -> str:
+def _halving(step: int, low: str, high: str) -> str:
     return f"""\
-        for (int r = 0; r < {step}; r++)
+        for (int r = 0; r < {step}; r++) {{
+            vec a = t[r], b = t[r + {step}];
             t[r] = __builtin_shufflevector(
-                t[r], t[r + {step}], {low})
-                + __builtin_shufflevector(
-                t[r], t[r + {step}], {high});"""
+                a, b, {low});
+            t[r] += __builtin_shufflevector(
+                a, b, {high});
+        }}"""
 
 
 def _list(values: Iterable[int]) -> str:

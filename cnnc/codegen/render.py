@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnc.codegen.blocks import WIDTH, batches, comment, wrapped
+from cnnc.codegen.clock import Clock
 from cnnc.codegen.formulas import Place, declare_table, element, expression, simple, unfolded
 from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
@@ -38,8 +39,14 @@ class Origin:
     text: str
 
 
-def render(program: Program, source: str, origins: Mapping[str, Origin]) -> str:
-    """The extension's .pyx. `source` names the spec; `origins` maps layers to their lines."""
+def render(
+    program: Program, source: str, origins: Mapping[str, Origin], *, profile: bool = False
+) -> str:
+    """The extension's .pyx. `source` names the spec; `origins` maps layers to their lines.
+
+    One to `profile` reads a clock after every call.
+    """
+    clock = Clock() if profile else None
     functions = [_function(kernel, origins) for kernel in program.kernels]
     optimizer = program.training.optimizer if program.training else None
     update = macro(optimizer.NAME, "update")(optimizer) if optimizer else ""
@@ -50,7 +57,8 @@ def render(program: Program, source: str, origins: Mapping[str, Origin]) -> str:
             version=__version__,
             lanes=lanes_header(program.target),
             kernels=functions,
-            batches=batches(program),
+            batches=batches(program, clock),
+            clock=clock,
             optimizer=optimizer,
             update=textwrap.indent(update.strip("\n"), "    "),
             saving=_saving(program),
@@ -59,12 +67,16 @@ def render(program: Program, source: str, origins: Mapping[str, Origin]) -> str:
     )
 
 
-def render_stub(program: Program, source: str) -> str:
-    """The extension's .pyi."""
-    page = template("module.pyi.j2")
-    return _tidy(
-        page.render(program=program, source=source, version=__version__, **interface(program))
+def render_stub(program: Program, source: str, *, profile: bool = False) -> str:
+    """The extension's .pyi, of a module to `profile` or of an ordinary one."""
+    page = template("module.pyi.j2").render(
+        program=program,
+        source=source,
+        version=__version__,
+        profile=profile,
+        **interface(program),
     )
+    return _tidy(page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ _FUNCTIONS = (
     text.spot,
     text.spot_of,
     text.shifted,
+    text.each,
+    text.combine,
     text.number,
     text.plus,
 )
@@ -91,7 +93,7 @@ def _loader(environment: Environment, directory: Path) -> BaseLoader:
         except OSError:
             return files
         try:
-            environment.compile_templates(fresh, zip=None, ignore_errors=False)
+            environment.compile_templates(fresh, extensions=["j2"], zip=None, ignore_errors=False)
             fresh.replace(kept)
         except OSError:
             # No room, or another process was first.

@@ -142,6 +142,22 @@ def plus(pointer: str, offset: Affine | int) -> str:
     return pointer if str(offset) == "0" else f"{pointer} + {offset}"
 
 
+def each(pattern: str, count: int) -> list[str]:
+    """The pattern with 0, 1, ... for its %s."""
+    return [pattern % index for index in range(count)]
+
+
+def combine(coefficients: Sequence[float], terms: Sequence[str]) -> str:
+    """The sum of coefficient * term, what is subtracted last."""
+    pairs = [(c, term) for c, term in zip(coefficients, terms, strict=True) if c]
+    pairs.sort(key=lambda pair: pair[0] < 0)
+    text = ""
+    for c, term in pairs:
+        sign = (" - " if c < 0 else " + ") if text else ("-" if c < 0 else "")
+        text += sign + (term if abs(c) == 1 else f"{number(abs(c))} * {term}")
+    return text or "0"
+
+
 def number(value: float) -> str:
     """A float32 constant in Cython, with as few digits as give that float32 back."""
     (single,) = struct.unpack("f", struct.pack("f", value))

@@ -6,6 +6,7 @@ Finds and describes; it compiles nothing (build.py does) and keeps nothing on di
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -14,11 +15,11 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NoReturn
 
+from cnnc.codegen.processor import least_target, macros
 from cnnc.diagnostics import CompileError, Diagnostic
-from cnnc.ir.target import TARGETS, Target
+from cnnc.ir.target import TARGETS, Target, parse_targets
 
 PROBE_SECONDS = 60
 """How long a compiler may take to say its name before it is taken for broken."""
@@ -57,17 +58,6 @@ GCC_FLAGS = (
 )
 CLANG_FLAGS = ("-O3", "-mllvm", "-unroll-threshold=1000")
 
-NATIVE_MACROS: tuple[tuple[str, frozenset[str]], ...] = (
-    (
-        "x86-64-v4",
-        frozenset({"__AVX512F__", "__AVX512BW__", "__AVX512CD__", "__AVX512DQ__", "__AVX512VL__"}),
-    ),
-    ("x86-64-v3", frozenset({"__AVX2__", "__FMA__", "__BMI2__"})),
-    ("x86-64", frozenset({"__x86_64__"})),
-    ("aarch64", frozenset({"__aarch64__"})),
-)
-"""Targets, the most capable first, and the macros that a compiler predefines on such a machine."""
-
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 """First part of a compiler's target triple -> Target.machine."""
 
@@ -95,12 +85,19 @@ class Compiler:
         return "\n".join((*self.command, self.version, self.triple))
 
     def flags(self, target: Target) -> tuple[str, ...]:
-        """The flags, before file names, that compile and link an extension for `target`."""
-        link: tuple[str, ...] = ("-shared", "-s")
-        if "apple" in self.triple:
-            link = ("-bundle", "-undefined", "dynamic_lookup")
+        """The flags that compile C for `target`, to be linked later."""
         tuning = CLANG_FLAGS if self.is_clang else GCC_FLAGS
-        return (*COMMON_FLAGS, *tuning, *target.flags, *link)
+        return (*COMMON_FLAGS, *tuning, *target.flags)
+
+    def dispatcher_flags(self) -> tuple[str, ...]:
+        """The flags that compile C for any processor of the family."""
+        return (*COMMON_FLAGS, "-O1", *least_target(self.machine).flags)
+
+    def link_flags(self) -> tuple[str, ...]:
+        """The flags, before file names, that make an extension of what was compiled."""
+        if "apple" in self.triple:
+            return (*COMMON_FLAGS, "-bundle", "-undefined", "dynamic_lookup")
+        return (*COMMON_FLAGS, "-shared", "-s")
 
 
 def fail(
@@ -179,40 +176,60 @@ def _ask(command: Sequence[str], words: str) -> str:
     return answer.stdout
 
 
-def host_target() -> Target:
-    """The most capable target that this machine runs, or the one that CNNC_TARGET names."""
+def host_machine() -> str:
+    """The processor family that this Python runs on, as Target.machine names it."""
+    name = platform.machine()
+    return ARCHITECTURES.get(name.lower(), name)
+
+
+def host_targets() -> tuple[Target, ...]:
+    """Those that CNNC_TARGET names, or the most capable one that this machine runs."""
     wanted = os.environ.get("CNNC_TARGET", "").strip()
-    if wanted:
-        return named_target(wanted, "CNNC_TARGET")
-    return native_target()
+    return named_targets(wanted, "CNNC_TARGET") if wanted else (native_target(),)
+
+
+def host_target() -> Target:
+    """The most capable of `host_targets`."""
+    return host_targets()[0]
+
+
+def named_targets(text: str, asked_by: str = "--target") -> tuple[Target, ...]:
+    """The targets of `NAME,NAME…`, the most capable first; CompileError where they are none."""
+    try:
+        return parse_targets(text)
+    except ValueError as error:
+        fail("build-target", f"{asked_by}: {error}")
 
 
 def native_target() -> Target:
-    """The most capable target that this machine runs."""
-    return _native_target(*_command())
+    """The most capable target that this machine runs, or the lower one that CNNC_PROCESSOR names.
 
-
-def named_target(name: str, asked_by: str = "--target") -> Target:
-    """The target of that name; CompileError, with the names there are, for any other."""
-    if name not in TARGETS:
-        fail(
-            "build-target",
-            f"{asked_by} names no target that cnnc knows: {name}",
-            help="the targets are " + ", ".join(TARGETS),
-        )
-    return TARGETS[name]
+    For a compiler for another machine, the one that all such machines run.
+    """
+    found = _native_target(*_command())
+    wanted = os.environ.get("CNNC_PROCESSOR", "").strip()
+    if not wanted:
+        return found
+    if wanted not in TARGETS:
+        known = ", ".join(TARGETS)
+        fail("build-target", f"CNNC_PROCESSOR: {wanted!r} is no target; the targets are {known}")
+    taken = TARGETS[wanted]
+    if not taken.runs_on(found):
+        fail("build-target", f"CNNC_PROCESSOR={wanted}: this processor is one for {found.name}")
+    return taken
 
 
 @lru_cache(maxsize=8)
 def _native_target(command: tuple[str, ...], words: str) -> Target:
     compiler = _identify(command, words)
     # Only x86-64 has more than one target, and older clang refuses -march=native elsewhere.
-    native = ("-march=native",) if compiler.machine == "x86_64" else ()
+    here = compiler.machine == host_machine() == "x86_64"
+    native = ("-march=native",) if here else ()
     text = _ask((*compiler.command, *native, "-dM", "-E", "-x", "c", os.devnull), words)
-    macros = {parts[1] for line in text.splitlines() if len(parts := line.split()) > 1}
-    for name, needed in NATIVE_MACROS:
-        if needed <= macros:
-            return TARGETS[name]
+    predefined = {parts[1] for line in text.splitlines() if len(parts := line.split()) > 1}
+    for target in TARGETS.values():
+        if macros(target) <= predefined:
+            return target
     fail(
         "build-target",
         f"cnnc has no target for this machine ({compiler.triple})",
@@ -227,18 +244,5 @@ def check_target(compiler: Compiler, target: Target) -> None:
             "build-target",
             f"target {target.name} needs a compiler for {target.machine}, and "
             f"{compiler.command[0]} compiles for {compiler.machine}",
-            notes=("cross compilers are not supported yet: build on such a machine",),
+            help="name such a compiler in CC, e.g. CC=aarch64-linux-gnu-gcc",
         )
-
-
-def python_include() -> tuple[str, ...]:
-    """The directories of Python.h and pyconfig.h; CompileError where the headers are missing."""
-    paths = sysconfig.get_paths()
-    directories = tuple(dict.fromkeys((paths["include"], paths["platinclude"])))
-    if not any((Path(directory) / "Python.h").is_file() for directory in directories):
-        fail(
-            "build-no-headers",
-            f"Python's C headers are missing: no Python.h in {directories[0]}",
-            help="install them, e.g. apt install python3-dev, or dnf install python3-devel",
-        )
-    return directories

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cnnc.ir.graph import Training
+from cnnc.ir.graph import Graph, Training
 from cnnc.ir.target import Target
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.layout import Form, Layout
@@ -206,12 +206,14 @@ class Single:
     """Inference of one sample, whose channels lie in lanes; see cnnc.ops.single.
 
     `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
-    is up to how many samples beyond whole blocks go through it, one by one.
+    is up to how many samples beyond whole blocks go through it, one by one. `graph` is what it
+    computes.
     """
 
     schedule: Schedule
     results: tuple[Result, ...]
     most: int
+    graph: Graph
 
 
 @dataclass(frozen=True, slots=True)

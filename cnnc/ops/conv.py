@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any, ClassVar
 
-from cnnc.ops import conv_kernels, conv_reference
+from cnnc.ops import conv_kernels, conv_reference, winograd, winograd_kernels
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
@@ -123,6 +123,27 @@ class Conv(Op):
 
     def halo(self, wrt: str | None) -> Pads:
         return self.pad if wrt in (None, "weight") else ()
+
+    def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
+        direct = self.kernel_form(wrt, layouts, machine)
+        g = self.geometry
+        match wrt:
+            case _ if not winograd.applies(g):
+                return (direct,)
+            case None:
+                x, y = layouts["input"], layouts["result"]
+                other = winograd_kernels.forward(g, x, y, machine, bias=self.bias)
+            case "input":
+                x, y = layouts["result"], layouts["output_grad"]
+                other = winograd_kernels.input_gradient(g, x, y, machine)
+            case "weight":
+                x, y = layouts["input"], layouts["output_grad"]
+                summed = winograd_kernels.weight_gradient(g, x, y, machine)
+                wins = winograd_kernels.weight_wins(summed)
+                return (summed, direct) if wins else (direct, summed)
+            case _:
+                return (direct,)
+        return (other, direct) if winograd_kernels.wins(other) else (direct, other)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         g = self.geometry

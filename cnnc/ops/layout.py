@@ -82,6 +82,8 @@ class Form:
 
     TEMPLATE: ClassVar[str] = ""
     MACRO: ClassVar[str] = ""
+    ALGORITHM: ClassVar[str] = "direct"
+    """What tells it from other forms of the same kernel; see `Op.kernel_forms`."""
 
     def writer(self) -> tuple[str, str]:
         """The template (templates/<stem>.pyx.j2) and its macro that write this kernel."""

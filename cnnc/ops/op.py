@@ -248,6 +248,13 @@ class Op:
         """
         return None
 
+    def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
+        """Every algorithm that this kernel could be, what should be fastest first.
+
+        All give the same values up to rounding and take the same operands but for `scratch`.
+        """
+        return (self.kernel_form(wrt, layouts, machine),)
+
     def finish_form(self, layouts: Layouts) -> Form:
         """For an op of Trait.BATCH that reads samples: how the blocks' parts become one result."""
         raise NotImplementedError

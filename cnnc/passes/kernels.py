@@ -10,6 +10,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.room import Room
 
 
@@ -18,6 +19,7 @@ class Kernels:
     """The kernels so far."""
 
     target: Target
+    choose: Choice = best_guess
     known: dict[object, Kernel] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     made: dict[int, Kernel] = field(default_factory=dict)
@@ -32,9 +34,8 @@ class Kernels:
         layouts = room.places.of(node)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
-        form = op.kernel_form(wrt, layouts, self.target)
-        if wrt is not None and node.name in room.late:
-            form = op.batch_form(wrt, layouts, self.target) or form
+        late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
+        form = late or self.choose(op.kernel_forms(wrt, layouts, self.target))
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name

@@ -16,6 +16,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.single import single_store
 from cnnc.passes.calls import Caller
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import LINE, Room, floats_of, make_room, on_line
@@ -29,13 +30,13 @@ _GRADIENT_MEMORY = 256 * 1024 * 1024
 _MOST_GROUPS = 16
 
 
-def plan(graph: Graph, target: Target) -> Program:
-    """Lay out a fused graph for a target."""
+def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
+    """Lay out a fused graph for a target; `choose` takes a kernel's algorithm."""
     main = make_room(graph, 0, target)
     step = make_room(graph.step, floats_of(main, main.shared), target) if graph.step else None
     slots, summed, trained, arena = _arena(graph, step.direct if step else ())
     parts = floats_of(step, step.parts) if step else 0
-    planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target))
+    planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
     wanted: list[tuple[str, Room, set[str]]] = [
         ("infer", main, {output.tensor for output in graph.outputs})
     ]
@@ -127,7 +128,7 @@ def _single(
         results.append(Result(output.name, shape, offset, kernel.name))
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, floats_of(room, room.shared)) + LINE
-    return (Single(schedule, tuple(results), lowered.most), end), ""
+    return (Single(schedule, tuple(results), lowered.most, lowered.graph), end), ""
 
 
 def _judges(graph: Graph) -> tuple[Judge, ...]:

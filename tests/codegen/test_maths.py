@@ -107,7 +107,7 @@ def _library(target: str) -> ctypes.CDLL:
     (folder / "maths.c").write_text("\n".join(lines))
     compiler = find_compiler()
     files = (str(folder / "maths.c"), "-o", str(folder / "maths.so"), "-lm")
-    flags = compiler.flags(TARGETS[target])
+    flags = (*compiler.flags(TARGETS[target]), *compiler.link_flags())
     subprocess.run([*compiler.command, *flags, *files], check=True)
     return ctypes.CDLL(str(folder / "maths.so"))
 

@@ -8,6 +8,7 @@ network trains all layers with parameters at once on a squared error.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.codegen.build import build, load_extension
+from cnnc.codegen.build import Built, build_targets, load_extension
 from cnnc.codegen.render import render, render_stub
 from cnnc.ir.graph import Graph, Node, Output, OutputLoss, Parameter, Training
 from cnnc.ir.interpret import interpret
@@ -28,10 +29,13 @@ from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
 from cnnc.ops.op import RANDOM, Array, Example, Gradient, Input, Trait
 from cnnc.ops.optimizers import Sgd
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from tests.ops.examples import LAYERS, parameter_names
+
+Layers = list[tuple[str, Example]]
 
 SAMPLES = [0, 1, 15, 16, 17, 33]
 GROUPS = {
@@ -78,14 +82,14 @@ def runnable_targets() -> list[str]:
     from cnnc.codegen.toolchain import host_target
 
     host = host_target()
-    same = [t for t in TARGETS.values() if t.machine == host.machine]
-    return [t.name for t in same if t.lanes <= host.lanes]
+    return [target.name for target in TARGETS.values() if target.runs_on(host)]
 
 
 def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
     """The examples of a group that are compiled for a target: all for the machine's own.
 
-    The others get every second one, and no two the same: what differs is the number of lanes.
+    The others get every second one, in turns: what differs is the number of lanes, and of the two
+    of four lanes each has those that the other has not.
     """
     place = runnable_targets().index(target)
     return layers_of(group) if place == 0 else layers_of(group)[place % 2 :: 2]
@@ -111,7 +115,11 @@ WITH_PARAMETERS = [
 def test_forward_and_data_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _side_by_side(group, target)
+    check_forward(*_side_by_side(group, target), samples)
+
+
+def check_forward(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all outputs with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     found = model(*feeds.values())
@@ -125,7 +133,11 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
 def test_parameter_gradient_kernels_equal_their_references(
     group: str, target: str, samples: int
 ) -> None:
-    graph, module = _trained_together(group, target)
+    check_gradients(*_trained_together(group, target), samples)
+
+
+def check_gradients(graph: Graph, module: Any, samples: int) -> None:
+    """Compare all gradients by parameters with the reference."""
     model = module.Model(seed=3, threads=1)
     feeds = _feeds(graph, samples)
     feeds.pop("loss_grad")
@@ -177,10 +189,16 @@ def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
 
 @cache
 def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
+    graph = side_by_side(layers_on(group, target))
+    return graph, compile_graph(graph, TARGETS[target])
+
+
+def side_by_side(layers: Layers) -> Graph:
+    """Forward and data gradient of these layers, for a model that is only called."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     outputs: list[Output] = []
-    for stem, example in layers_on(group, target):
+    for stem, example in layers:
         layer = _layer(stem, example, parameters)
         nodes += [*_inputs(stem, example), layer]
         outputs.append(Output(f"{stem}_out", layer.name))
@@ -195,8 +213,7 @@ def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
                 continue
             nodes.append(_data_gradient(layer, operand, source, grad, nodes))
             outputs.append(Output(nodes[-1].name, nodes[-1].name))
-    graph = Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))
-    return graph, _compile(graph, TARGETS[target])
+    return Graph("ops", tuple(nodes), tuple(parameters), tuple(outputs))
 
 
 def _data_gradient(layer: Node, operand: str, source: str, grad: Node, nodes: list[Node]) -> Node:
@@ -238,10 +255,16 @@ def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
 
 @cache
 def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
+    graph = trained_together(layers_on(group, target))
+    return graph, compile_graph(graph, TARGETS[target])
+
+
+def trained_together(layers: Layers) -> Graph:
+    """Those of these layers that have parameters, trained on a squared error."""
     nodes: list[Node] = []
     parameters: list[Parameter] = []
     flat: list[Node] = []
-    for stem, example in layers_on(group, target):
+    for stem, example in layers:
         if not parameter_names(example):
             continue
         layer = _layer(stem, example, parameters)
@@ -258,16 +281,24 @@ def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
         (Output("joined", "joined"),),
         training,
     )
-    graph = differentiate(graph)
-    return graph, _compile(graph, TARGETS[target])
+    return differentiate(graph)
 
 
-def _compile(graph: Graph, target: Target) -> Any:
-    program = verify_program(plan(verify_graph(fuse(verify_graph(graph))), target))
-    source, stub = render(program, "test.cnn", {}), render_stub(program, "test.cnn")
+def compile_graph(graph: Graph, target: Target, choose: Choice = best_guess) -> Any:
+    """The module of a graph."""
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
-    built = build(program.name, source, stub, target, output)
-    return load_extension(program.name, built.extension)
+    built = build_graph(graph, [target], output, choose)
+    return load_extension(graph.name, built.extension)
+
+
+def build_graph(
+    graph: Graph, targets: Sequence[Target], output: Path, choose: Choice = best_guess
+) -> Built:
+    """The module of a graph, for one target or several."""
+    fused = verify_graph(fuse(verify_graph(graph)))
+    programs = [verify_program(plan(fused, target, choose)) for target in targets]
+    sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
+    return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
 
 
 def test_gradients_of_a_value_used_twice_are_added() -> None:

@@ -1,0 +1,260 @@
+"""Winograd's loops as templates/winograd.pyx.j2 reads them: forward and data gradient.
+
+Plain values and the coordinates that follow from them; winograd_kernels chooses the sizes. Both
+directions are one: a 3x3 correlation of `source` that gives the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnc.ops.affine import Affine
+from cnnc.ops.layout import Form, Layout
+from cnnc.ops.loops import Clipped, Loop, chunked
+from cnnc.ops.winograd import TAPS, Transforms
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Tiles that are transformed together, so that they stay in the second-level cache.
+
+    `tiles` counts them along each axis, over the whole plane; a strip has `rows` x `columns`.
+    """
+
+    tiles: tuple[int, int]
+    rows: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """Tiles of a strip."""
+        return self.rows * self.columns
+
+    @property
+    def around(self) -> tuple[Loop, Loop]:
+        """Loops over the strips."""
+        return (
+            Loop("row" if self.rows == 1 else "row0", 0, self.tiles[0], self.rows),
+            Loop("column" if self.columns == 1 else "column0", 0, self.tiles[1], self.columns),
+        )
+
+    @property
+    def rows_within(self) -> tuple[Loop | Clipped, ...]:
+        """Loop over the rows of tiles of a strip, where there are several."""
+        return _within("row", self.around[0])
+
+    @property
+    def columns_within(self) -> tuple[Loop | Clipped, ...]:
+        """Loop over its columns of tiles."""
+        return _within("column", self.around[1])
+
+    @property
+    def row(self) -> Affine:
+        """A tile's row in the plane."""
+        return (*self.rows_within, self.around[0])[0].at
+
+    @property
+    def column(self) -> Affine:
+        """A tile's column."""
+        return (*self.columns_within, self.around[1])[0].at
+
+    @property
+    def tile(self) -> Affine:
+        """A tile's number in its strip."""
+        rows, columns = self.around
+        return (self.row - rows.at) * self.columns + self.column - columns.at
+
+
+def _within(variable: str, strips: Loop) -> tuple[Loop | Clipped, ...]:
+    return () if strips.step == 1 else (chunked(variable, strips.stop, strips),)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tensor as tiles read it: tile t begins `shift` before position t * step, on each axis."""
+
+    layout: Layout
+    name: str
+    shift: tuple[int, int]
+    step: int
+    size: int
+
+    def clips(self, axis: int, tiles: int) -> bool:
+        """Whether some tile reaches beyond the memory of the tensor, halo included."""
+        before, after = self.layout.halo[axis]
+        last = (tiles - 1) * self.step - self.shift[axis] + self.size - 1
+        return self.shift[axis] > before or last >= self.layout.extents[axis] + after
+
+    def at(self, axis: int, tile: Affine, element: Affine | str) -> Affine:
+        """The position of a tile's element."""
+        return tile * self.step + element - self.shift[axis]
+
+    def inside(self, axis: int, at: str) -> str:
+        """The test whether memory holds a position."""
+        before, after = self.layout.halo[axis]
+        return f"{-before} <= {at} < {self.layout.extents[axis] + after}"
+
+    @property
+    def width(self) -> int:
+        """Elements of a row."""
+        return self.layout.padded()[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd(Form):
+    """result[m] = sum over s of weight[m, s] * source[s], by tiles.
+
+    The weights are transformed first, to [point][filters of a tile][summed][filter]. For each strip
+    the source's tiles follow, to [point][tiles of a register tile][summed][tile], then by `chunk`
+    of the channels that are made: a matrix product a point, and the products back to the result.
+    """
+
+    transforms: Transforms
+    lanes: int
+    made: int
+    summed: int
+    made_stride: int
+    summed_stride: int
+    flipped: bool
+    seen: Seen
+    result: Layout
+    bias: bool
+    strip: Strip
+    register: tuple[int, int]
+    """Channels x tiles of a register tile."""
+    chunk: int
+
+    TEMPLATE: ClassVar[str] = "winograd"
+    MACRO: ClassVar[str] = "correlate"
+    ALGORITHM: ClassVar[str] = "winograd"
+
+    @property
+    def points(self) -> int:
+        """Along an axis."""
+        return self.transforms.points
+
+    @property
+    def outputs(self) -> int:
+        """Of a tile, along an axis."""
+        return self.transforms.outputs
+
+    @property
+    def made_up(self) -> int:
+        """Channels that are made, up to whole register tiles."""
+        return _up(self.made, self.register[0])
+
+    @property
+    def tiles_up(self) -> int:
+        """Tiles of a strip, up to whole register tiles."""
+        return _up(self.strip.count, self.register[1])
+
+    @property
+    def weights_apart(self) -> int:
+        """Floats from one point of the weights to the next."""
+        return self.made_up * self.summed
+
+    @property
+    def values_apart(self) -> int:
+        """Elements from one point of the source to the next: no power of two."""
+        return self.summed * self.tiles_up + 1
+
+    @property
+    def products_apart(self) -> int:
+        """The same of the products."""
+        return self.chunk * self.tiles_up + 1
+
+    @property
+    def values_at(self) -> int:
+        """Where the transformed source begins in the scratch memory, behind a row of zeros."""
+        return self.seen.width if self.clips_rows else 0
+
+    @property
+    def products_at(self) -> int:
+        """Where the products begin."""
+        return self.values_at + self.points**2 * self.values_apart
+
+    @property
+    def weights_at(self) -> int:
+        """Where the weights begin."""
+        return self.products_at + self.points**2 * self.products_apart
+
+    def scratch(self) -> int:
+        floats = self.points**2 * self.weights_apart
+        return self.weights_at + -(-floats // self.lanes)
+
+    @property
+    def clips_rows(self) -> bool:
+        """Whether some tile's rows lie outside the memory of the source."""
+        return self.seen.clips(0, self.strip.tiles[0])
+
+    @property
+    def clips_columns(self) -> bool:
+        """The same of columns."""
+        return self.seen.clips(1, self.strip.tiles[1])
+
+    def cut(self, axis: int) -> bool:
+        """Whether the last tile has outputs that do not exist."""
+        return self.result.extents[axis] % self.outputs != 0
+
+    def window_column(self, column: Affine) -> list[str]:
+        """The elements of a column of the window, as the weights hold them."""
+        taps = [column + row * TAPS for row in range(TAPS)]
+        return [f"w[{TAPS * TAPS - 1 - at if self.flipped else at}]" for at in taps]
+
+    def product_column(self, column: Affine) -> list[str]:
+        """The products of a column of points."""
+        rows = range(self.points)
+        return [f"m[{(column + row * self.points) * self.products_apart}]" for row in rows]
+
+    @property
+    def channel(self) -> Loop:
+        """Over the channels of the source."""
+        return Loop("c", 0, self.summed)
+
+    def beyond(self, place: tuple[Affine, ...]) -> list[str]:
+        """The tests whether an output of a tile does not exist."""
+        return [
+            f"{place[axis + 1]} >= {self.result.extents[axis]}" for axis in (0, 1) if self.cut(axis)
+        ]
+
+    @property
+    def weight_tile(self) -> Loop:
+        """Over the register tiles of the channels that are made."""
+        return Loop("o0", 0, self.made, self.register[0])
+
+    @property
+    def weight_filter(self) -> Loop | Clipped:
+        """Over the channels of one of them."""
+        return chunked("o", self.made, self.weight_tile)
+
+    @property
+    def chunks(self) -> Loop:
+        """Over the channels that are made."""
+        return Loop("o0", 0, self.made_up, self.chunk)
+
+    @property
+    def in_chunk(self) -> Loop | Clipped:
+        """Over a chunk's channels, as they are stored."""
+        return chunked("o", self.made, self.chunks)
+
+    @property
+    def register_rows(self) -> Loop | Clipped:
+        """Over the register tiles of a chunk."""
+        inner = chunked("o1", self.made_up, self.chunks)
+        if isinstance(inner, Clipped):
+            return Clipped("o1", inner.low, f"{inner.high}, {self.register[0]}")
+        return Loop("o1", 0, self.made_up, self.register[0])
+
+    def operands(self) -> tuple[str, ...]:
+        bias = ("bias",) if self.bias else ()
+        return (self.seen.name, "weight", *bias, "scratch", "result")
+
+    def reason(self) -> str:
+        m, (rows, columns) = self.outputs, self.register
+        strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
+        return f"Winograd F({m}x{m}, 3x3), tile {rows}x{columns} (channels x tiles), {strip}"
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step

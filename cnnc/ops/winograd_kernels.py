@@ -1,0 +1,149 @@
+"""Winograd's sizes: extents and layouts -> a form a direction, and when it is worth it."""
+
+from __future__ import annotations
+
+from cnnc.ops.layout import Layout, Machine
+from cnnc.ops.loops import split
+from cnnc.ops.window import Geometry
+from cnnc.ops.winograd import F2, TAPS, transposed
+from cnnc.ops.winograd_forms import Seen, Strip, Winograd
+from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
+
+_LEVEL2 = 32
+"""The second-level cache is taken to be this many times the first."""
+
+_FEWEST_TILES, _MOST_TILES = 4, 16
+"""Of a strip: fewer leave the register tiles too few, more do not pay."""
+
+_FEWEST_SUMMED, _MOST_SUMMED = 16, 32
+"""The same of a weight gradient, whose sums over lanes are the fewer the more tiles it has."""
+
+_CHUNK = 24
+"""Channels that are made before their products are turned back."""
+
+_IN, _OUT, _WEIGHT, _DIRECT, _SUM = 60, 100, 30, 6.5, 4
+"""Cycles to transform a tile of one channel of the source, of the result, the window of a channel
+pair; an output and channel pair by the direct sum; a sum over lanes. Measured, caches included."""
+
+
+def wins(form: Winograd) -> bool:
+    """Whether it should take less time than the direct sum, by a count of cycles."""
+    pairs, tiles = form.made * form.summed, form.strip.tiles[0] * form.strip.tiles[1]
+    padded = form.made_up * form.summed * tiles * form.tiles_up / form.strip.count
+    products = form.points**2 / 2 * padded / 0.85
+    turned = tiles * (form.summed * _IN + form.made * _OUT) + _WEIGHT * pairs
+    outputs = form.result.extents[0] * form.result.extents[1]
+    return products + turned < _DIRECT * pairs * outputs
+
+
+def weight_wins(form: WinogradWeightGrad) -> bool:
+    """The same of a weight gradient."""
+    y, x, (rows, columns) = form.y, form.x, form.strip.tiles
+    pairs, tiles = y.channels.stop * x.channels.stop, rows * columns
+    padded = y.panels.trips * y.width * x.panels.trips * x.width
+    strips = form.strip.around[0].trips * form.strip.around[1].trips
+    products = form.points**2 * padded * (tiles / 2 / 0.8 + strips * _SUM)
+    turned = tiles * (x.channels.stop * _IN + y.channels.stop * _IN) + _WEIGHT * pairs
+    outputs = y.seen.layout.extents[0] * y.seen.layout.extents[1]
+    return products + turned < _DIRECT * pairs * outputs
+
+
+def forward(geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool) -> Winograd:
+    """Loops of y from x."""
+    pads = tuple(before for before, _ in geometry.pad)
+    strides = (x.channels * TAPS * TAPS, TAPS * TAPS)
+    return _correlate(x, "input", y, pads, strides, machine, flipped=False, bias=bias)
+
+
+def input_gradient(geometry: Geometry, x: Layout, y: Layout, machine: Machine) -> Winograd:
+    """Loops of x's gradient from y's: the correlation with the window turned by half a circle."""
+    pads = tuple(TAPS - 1 - before for before, _ in geometry.pad)
+    strides = (TAPS * TAPS, x.channels * TAPS * TAPS)
+    return _correlate(y, "output_grad", x, pads, strides, machine, flipped=True, bias=False)
+
+
+def weight_gradient(
+    geometry: Geometry, x: Layout, y: Layout, machine: Machine
+) -> WinogradWeightGrad:
+    """Loops of the weight gradient from x and y's gradient."""
+    f = F2
+    tiles = (-(-y.extents[0] // f.outputs), -(-y.extents[1] // f.outputs))
+    room = _LEVEL2 * machine.level1 // (f.points * (x.channels + y.channels) * machine.lanes * 4)
+    strip = _strip(tiles, max(_FEWEST_SUMMED, min(_MOST_SUMMED, room)))
+    height, width = (4, 6) if machine.registers >= 32 else (3, 4)
+    height, width = min(height, y.channels), min(width, x.channels)
+    pads = (geometry.pad[0][0], geometry.pad[1][0])
+    of_y = Seen(y, "output_grad", (0, 0), f.outputs, f.outputs)
+    of_x = Seen(x, "input", pads, f.outputs, f.points)
+    start = max(of_x.width, of_y.width)
+    second = Half(of_y, transposed(f.result), "o", height, strip.count, start)
+    start += f.points * second.apart
+    first = Half(of_x, f.values, "i", width, strip.count, start)
+    start += f.points * first.apart
+    kept = machine.level1 // (strip.count * machine.lanes * 4) - height
+    group = min(first.panels.trips, max(1, kept // width)) * width
+    return WinogradWeightGrad(f, machine.lanes, second, first, strip, group, start)
+
+
+def _strip(tiles: tuple[int, int], most: int) -> Strip:
+    """Whole rows of tiles, or a part of one."""
+    columns = split(tiles[1], most)[0][2]
+    rows = split(tiles[0], max(1, most // columns))[0][2]
+    return Strip(tiles, rows, columns)
+
+
+def _correlate(
+    source: Layout,
+    name: str,
+    result: Layout,
+    pads: tuple[int, ...],
+    strides: tuple[int, int],
+    machine: Machine,
+    *,
+    flipped: bool,
+    bias: bool,
+) -> Winograd:
+    f = F2
+    tiles = (-(-result.extents[0] // f.outputs), -(-result.extents[1] // f.outputs))
+    # The transformed source shares the cache with the products and the weights of a pass.
+    room = _LEVEL2 * machine.level1 // 2 // (f.points**2 * source.channels * machine.lanes * 4)
+    most = max(_FEWEST_TILES, min(_MOST_TILES, room))
+    strip = _strip(tiles, most)
+    made, summed = result.channels, source.channels
+    shape = register_shape(made, strip.count, machine.registers)
+    seen = Seen(source, name, (pads[0], pads[1]), f.outputs, f.points)
+    chunk = _CHUNK
+    up = -(-made // shape[0]) * shape[0]
+    chunk = min(up, max(1, chunk // shape[0]) * shape[0])
+    return Winograd(
+        f,
+        machine.lanes,
+        made,
+        summed,
+        *strides,
+        flipped,
+        seen,
+        result,
+        bias,
+        strip,
+        shape,
+        chunk,
+    )
+
+
+def register_shape(channels: int, tiles: int, registers: int) -> tuple[int, int]:
+    """Channels x tiles of a register tile: the least waste and the fewest loads."""
+    limit = registers - registers // 8 if registers >= 32 else registers - 4
+
+    def cost(shape: tuple[int, int]) -> float:
+        c, t = shape
+        passes = -(-channels // c) * -(-tiles // t)
+        return passes * (max(c * t, 8) + 0.5 * (c + t))
+
+    shapes = [
+        (c, t)
+        for c in range(1, min(channels, limit) + 1)
+        for t in range(1, min(tiles, limit // c) + 1)
+        if c * t + min(c, t) + registers // 16 < registers
+    ]
+    return min(shapes, key=lambda shape: (cost(shape), shape))
