@@ -41,7 +41,8 @@ class Memory:
 class Block:
     """What one block of samples goes through between two barriers.
 
-    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards.
+    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards;
+    `tiled` are (function, call) of what it runs in pieces.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Block:
     random: tuple[Memory, ...]
     calls: tuple[str, ...]
     finish: tuple[str, ...]
+    tiled: tuple[tuple[str, str], ...]
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
@@ -128,6 +130,11 @@ def _block(
         tuple(m for m in loads if m.load.dtype == "random"),
         tuple(textwrap.indent(text, "    ") for text in _runs(calls, segment.calls)),
         _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
+        tuple(
+            (_tile_name(call), _call(program.kernel(call.kernel), call))
+            for call in segment.finish
+            if call.pieces > 1
+        ),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
         any(call.turns for call in segment.calls),
@@ -155,7 +162,10 @@ def _runs(texts: Sequence[str], calls: Sequence[Call]) -> Iterator[str]:
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
-    return tuple(_call(program.kernel(call.kernel), call) for call in calls)
+    return tuple(
+        _call(program.kernel(call.kernel), call) if call.pieces == 1 else _shared_out(call)
+        for call in calls
+    )
 
 
 def _timed(
@@ -176,6 +186,8 @@ def _timed(
 def _call(kernel: Kernel, call: Call) -> str:
     """One call, with a comment that says what goes in and out."""
     arguments = [_argument(kernel, operand) for operand in call.operands]
+    if call.pieces == 1:
+        arguments = ["0" if argument == "tile" else argument for argument in arguments]
     if kernel.returns_gradient:
         arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
     reads = ", ".join(
@@ -186,6 +198,23 @@ def _call(kernel: Kernel, call: Call) -> str:
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
     return f"{lines}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
+
+
+def _shared_out(call: Call) -> str:
+    """A call in pieces, which threads share."""
+    arguments = (
+        _tile_name(call),
+        "&whole",
+        f"{call.pieces}",
+        "threads",
+        f"blocks * {call.cost}.0",
+    )
+    return wrapped("run_parallel", arguments, width=WIDTH - 8)
+
+
+def _tile_name(call: Call) -> str:
+    """The function that makes one piece of what a call computes."""
+    return re.sub(r"\W", "_", call.computes) + "_tile"
 
 
 def _argument(kernel: Kernel, operand: Operand) -> str:

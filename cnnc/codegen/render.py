@@ -222,6 +222,8 @@ _CTYPES = {
     "channels": "Py_ssize_t",
     "space": "Py_ssize_t",
     "stride": "Py_ssize_t",
+    "block_stride": "Py_ssize_t",
+    "tile": "int",
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",

@@ -5,8 +5,9 @@ at a barrier, where what is summed over the batch becomes known. The spaces that
 
 - `work`: a workspace for each thread; offsets count elements of a block. Holds within a segment.
 - `kept`: memory for each block, in the same unit, that holds from segment to segment.
-- `parameters`, `gradients`: two arenas of floats alike; there are several gradient arenas, each the
-  sum over a group of blocks.
+- `parameters`, `gradients`: two arenas of floats alike. While blocks go through a segment there are
+  several gradient arenas, each the sum over a group of blocks; what follows the segment writes to
+  the one that the groups are added up in.
 - `parts`: floats for each block, its share of what is summed over the batch.
 - `shared`: floats, what came of the parts.
 - `number`: no memory, an integer.
@@ -94,7 +95,7 @@ class Operand:
     @property
     def is_number(self) -> bool:
         """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in ("number", "blocks", "samples", "update")
+        return self.space in ("number", "blocks", "samples", "update", "tile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Call:
 
     Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
     what the result holds.
+    One in several `pieces` is as many calls, each for a `tile`, in any order; `cost` is what they
+    take one thread together, in nanoseconds a block.
     """
 
     kernel: str
@@ -122,6 +125,8 @@ class Call:
     computes: str
     turns: Turns | None = None
     adds: bool = False
+    pieces: int = 1
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,11 @@ class Schedule:
     def loads(self) -> tuple[Load, ...]:
         """The arrays that it brings in, in the order of the graph's inputs."""
         return tuple(load for segment in self.segments for load in segment.loads)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a call that follows a segment is one of several tiles."""
+        return any(call.pieces > 1 for segment in self.segments for call in segment.finish)
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -247,8 +257,9 @@ class Judge:
 class Program:
     """Everything that the renderer needs. `groups` is how many partial gradients are kept.
 
-    `trained` is the part of the arena, from its start, that the optimizer changes. `shared` and
-    `parts` are the floats of these spaces, the latter a block's.
+    `trained` is the part of the arena, from its start, that the optimizer changes, and `summed` the
+    part of that whose gradients are summed over groups of blocks: the others are computed once, in
+    place. `shared` and `parts` are the floats of these spaces, the latter a block's.
     """
 
     name: str
@@ -263,6 +274,7 @@ class Program:
     training: Training | None
     groups: int
     digest: str
+    summed: int
     trained: int
     shared: int = 0
     parts: int = 0

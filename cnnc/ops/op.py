@@ -251,6 +251,14 @@ class Op:
         """
         raise NotImplementedError
 
+    def batch_form(self, wrt: str, layouts: Layouts, machine: Machine) -> Form | None:
+        """A kernel for a parameter's gradient that goes through all blocks at once.
+
+        It reads what every block keeps and is called when all have made it. None where it is better
+        to add up the gradient a block at a time.
+        """
+        return None
+
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
         """Every algorithm that this kernel could be, what should be fastest first.
 

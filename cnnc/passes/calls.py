@@ -13,12 +13,16 @@ from cnnc.ops.input import input_load
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
+from cnnc.passes.cost import node_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
 from cnnc.passes.workspace import Workspace
 
-_PASSED = ("channels", "space", "stride", "blocks", "strips", "samples", "update")
+_PASSED = (
+    *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
+    "tile",
+)
 """Pointers of a kernel that are integers."""
 
 
@@ -36,7 +40,8 @@ class Caller:
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
         segments = self.room.segments
-        here = [n for n in nodes if segments.at[n.name] == number and n.name not in segments.once]
+        after = segments.once | self.room.late
+        here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(
@@ -52,7 +57,7 @@ class Caller:
         return tuple(
             self.call(node)
             for node in nodes
-            if node.name in segments.once and segments.at[node.name] == number
+            if node.name in segments.once | self.room.late and segments.at[node.name] == number
         )
 
     def loss(self, name: str) -> tuple[Operand, str]:
@@ -78,7 +83,7 @@ class Caller:
         """The loops that bring an array in."""
         if isinstance(op, PlainInput):
             return PlainLoad(kind, op.shape, op.pads, self.kernels.target.lanes)
-        return input_load(kind, layout)
+        return input_load(kind, layout, self.kernels.target)
 
     def call(self, node: Node) -> Call:
         """A node's kernel with what it reads and writes."""
@@ -104,7 +109,9 @@ class Caller:
                 operands.append(self.operand(pointer, bound[pointer]))
         strip = self.room.strips.get(node.name)
         if strip is None:
-            return Call(kernel.name, tuple(operands), node.name)
+            pieces = kernel.form.pieces()
+            cost = node_cost(node, self.room.graph) if pieces > 1 else 0
+            return Call(kernel.name, tuple(operands), node.name, pieces=pieces, cost=cost)
         stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
         turns = Turns(strip.number, strip.count, strip.cut.value)
         adds = kernel.returns_gradient and strip.cut is Cut.ROWS
@@ -153,8 +160,10 @@ class Caller:
 
     def number(self, pointer: str, node: Node) -> Operand:
         """An integer that a kernel takes."""
-        if pointer in ("blocks", "samples", "update"):
+        if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer == "block_stride":
+            return Operand(pointer, "number", pointer, self.memory.kept_size)
         if pointer == "stride":
             return Operand(pointer, "number", pointer, self.parts)
         strips = self.room.strips_of_parts(node.name)

@@ -36,7 +36,8 @@ class Kernels:
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
         op = strip.part(op) if strip else op
-        form = self.choose(op.kernel_forms(wrt, layouts, self.target))
+        late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
+        form = late or self.choose(op.kernel_forms(wrt, layouts, self.target))
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
@@ -61,7 +62,7 @@ class Kernels:
             while name in self.names:
                 name += "_"
             self.names.add(name)
-            floats = node.name in room.segments.batch
+            floats = node.name in room.segments.batch or node.name in room.late
             gradient = node.name in room.places.gradient_of and not floats
             known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
         elif layer not in known.layers:

@@ -8,7 +8,7 @@ from math import prod
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ops.layout import Layout, Machine
-from cnnc.ops.op import Cut
+from cnnc.ops.op import Cut, Gradient
 from cnnc.passes.moves import find_moves
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
@@ -23,6 +23,8 @@ class Room:
     """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats.
 
     Layouts are those of the memory: where only a strip is ever needed, of a strip.
+    `late` are the parameter gradients that are computed for all blocks at once, at the end of their
+    segment.
     """
 
     graph: Graph
@@ -37,6 +39,8 @@ class Room:
 
     moves: dict[str, str]
     """Tensors that a sum over the batch moves to where they are kept, and the node of that sum."""
+
+    late: frozenset[str] = frozenset()
 
     suffix: str = ""
     """Of the names of its kernels."""
@@ -74,6 +78,12 @@ class Room:
         strip = self.strips.get(name)
         return strip.count if strip and strip.cut is Cut.ROWS else 1
 
+    @property
+    def direct(self) -> frozenset[str]:
+        """Parameters whose gradient is computed once, not summed over groups of blocks."""
+        once = self.late | self.segments.once
+        return frozenset(p for p, node in self.graph.gradients if node in once)
+
 
 def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = "") -> Room:
     """The room of a graph whose shared floats start behind those of another."""
@@ -81,7 +91,18 @@ def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = ""
     whole = find_places(graph)
     # Between no two barriers there is a cache to be gained that depth first does not.
     strips = find_strips(graph, whole, segments, machine) if segments.count > 1 else {}
-    room = Room(graph, _in_strips(whole, strips), segments, {}, {}, strips, whole, {}, suffix)
+    room = Room(
+        graph,
+        _in_strips(whole, strips),
+        segments,
+        {},
+        {},
+        strips,
+        whole,
+        {},
+        _find_late(graph, whole, machine),
+        suffix,
+    )
     if segments.count > 1:
         room.moves.update(find_moves(graph, whole, segments, strips, machine))
     gradients = {node for _, node in graph.gradients}
@@ -94,6 +115,17 @@ def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = ""
         if segments.reduced(node.name):
             parts[node.name], parts_top = parts_top, parts_top + _part_floats(room, node)
     return room
+
+
+def _find_late(graph: Graph, places: Places, machine: Machine) -> frozenset[str]:
+    """The parameter gradients whose op has a kernel for all blocks at once."""
+    found = set()
+    for _, name in graph.gradients:
+        node = graph.node(name)
+        if isinstance(node.op, Gradient) and not node.epilogue:
+            form = node.op.of.batch_form(node.op.wrt, places.of(node), machine)
+            found |= {name} if form is not None else set()
+    return frozenset(found)
 
 
 def _in_strips(places: Places, strips: dict[str, Strip]) -> Places:

@@ -64,13 +64,24 @@ class Lives:
         return {x.tensor: pins.at(x.tensor, x.layout) for x in self.local if not x.layout.dense}
 
 
-def find_lives(steps: Sequence[Step], room: Room, ends: Collection[str]) -> Lives:
-    """When each piece of memory must hold; `ends` are read when their segment is over."""
+def find_lives(
+    steps: Sequence[Step], room: Room, ends: Collection[str], late: Sequence[Step] = ()
+) -> Lives:
+    """When each piece of memory must hold; `ends` are read when their segment is over.
+
+    `late` run when every block has been through their segment: what they read is kept until then.
+    """
     local, kept = [], []
     places = room.places
+    until: dict[str, int] = {}
+    for step in late:
+        for name in step.node.inputs:
+            root = places.root(name)
+            until[root] = max(step.segment, until.get(root, step.segment))
     for root, (first, last) in _uses(steps, room, ends).items():
         start, stop = steps[first].segment, steps[last].segment
-        if start == stop:
+        stop = max(stop, until.get(root, stop))
+        if start == stop and root not in until:
             local.append(Lifetime(root, places.layouts[root], first, last))
         else:
             kept.append(Lifetime(root, places.layouts[root], start, stop))
