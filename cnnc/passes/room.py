@@ -41,6 +41,7 @@ class Room:
     """Tensors that a sum over the batch moves to where they are kept, and the node of that sum."""
 
     late: frozenset[str] = frozenset()
+    """Gradients of parameters that are computed for all blocks at once, after their segment."""
 
     suffix: str = ""
     """Of the names of its kernels."""
