@@ -115,8 +115,8 @@ class Call:
     """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
 
     Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
-    what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any order; `cost` is what they
-    take one thread together, in nanoseconds a block.
+    what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any
+    order; `cost` is what they take one thread together, in nanoseconds a block.
     """
 
     kernel: str

@@ -32,7 +32,9 @@ class Add(Op):
 
     NAME: ClassVar[str] = "add"
     INPUTS: ClassVar[int | None] = None
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.PASSES_GRADIENT, Trait.BY_CHANNEL})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset(
+        {Trait.ELEMENTWISE, Trait.COMMUTES, Trait.PASSES_GRADIENT, Trait.BY_CHANNEL}
+    )
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Add:
@@ -50,6 +52,10 @@ class Add(Op):
 
     def input_names(self, count: int) -> tuple[str, ...]:
         return tuple(f"input{i}" for i in range(count))
+
+    @property
+    def inputs_read(self) -> int:
+        return self.count
 
     def forward(self, operands: Operands) -> Array:
         terms = (as_float(operands[name]) for name in self.input_names(self.count))

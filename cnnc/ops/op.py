@@ -53,6 +53,7 @@ class Trait(Enum):
     PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
+    COMMUTES = "its inputs may change places"
     BY_CHANNEL = "each channel is treated by itself and like any other"
 
 
@@ -208,6 +209,11 @@ class Op:
     def input_names(self, count: int) -> tuple[str, ...]:
         """Operand names of `count` inputs, in order."""
         return ("input",)
+
+    @property
+    def inputs_read(self) -> int:
+        """How many tensors this one reads."""
+        return self.INPUTS or 1
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         """The operands, besides the output's gradient, that the gradient by operand `wrt` reads."""

@@ -61,6 +61,8 @@ class _Recomputer:
             return ()
         sources = [name for name in _operands(node) if name not in self.segments.batch]
         sources = [name for name in sources if self.graph.has(name)]
+        if len(sources) != 1:
+            return ()  # to read several tensors again costs more than to keep one
         held = all(max(self.reads[name]) >= later[-1] for name in sources)
         kept = any(output.tensor == node.name for output in self.graph.outputs)
         return () if kept or not held else later
