@@ -38,6 +38,7 @@ from cnnc.passes.choice import Choice, best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
+from cnnc.passes.recompute import recompute
 from cnnc.tuning import Tuning
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
@@ -151,7 +152,7 @@ def lower(
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
     yield "grad", verify_graph(grad)
-    fused = fuse(grad)
+    fused = recompute(fuse(grad))
     yield "fused", verify_graph(fused)
     targets = _targets(options.target)
     if options.tuning is not None:

@@ -15,6 +15,9 @@ from cnnc.ir.text import format_value
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.op import Op
 
+ALGORITHMS = ("direct", "winograd")
+"""Every `Form.ALGORITHM` that there is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -78,7 +81,12 @@ def best_guess(asked: Asked) -> Chosen:
 
 
 def prefer(algorithm: str) -> Choice:
-    """Each kernel by this algorithm wherever it has it (`Form.ALGORITHM`)."""
+    """Each kernel by this algorithm wherever it has it (`Form.ALGORITHM`).
+
+    ValueError for one that there is not.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {algorithm}; there are {', '.join(ALGORITHMS)}")
 
     def chosen(asked: Asked) -> Chosen:
         forms = asked.forms
@@ -134,6 +142,7 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
 
 
 __all__ = [
+    "ALGORITHMS",
     "LEAST_GAIN",
     "Asked",
     "Choice",

@@ -10,7 +10,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
-from cnnc.passes.choice import Asked, Choice, best_guess
+from cnnc.passes.choice import Asked, Choice, Chosen, best_guess
 from cnnc.passes.room import Room
 
 
@@ -31,16 +31,21 @@ class Kernels:
             return None
         if id(node) in self.made:
             return self.made[id(node)]
-        layouts = room.places.of(node)
+        layouts = room.layouts(node)
+        strip = room.strips.get(node.name)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
+        op = strip.part(op) if strip else op
         asked = Asked(op, wrt, layouts, self.target)
-        chosen = self.choose(asked)
+        late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
+        chosen = Chosen(late) if late else self.choose(asked)
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
         name += room.suffix
-        self.made[id(node)] = self.share(name, chosen.form, node, room, asked.key, chosen.why)
+        self.made[id(node)] = self.share(
+            name, chosen.form, node, room, "" if late else asked.key, chosen.why
+        )
         return self.made[id(node)]
 
     def share(
@@ -50,8 +55,9 @@ class Kernels:
 
         `asked` and `why` are the choice's key and reason, where there was a choice.
         """
-        layouts = tuple(room.places.layouts.get(t) for t in node.epilogue_inputs)
-        result = room.places.layouts.get(node.name)
+        seen = room.layouts(node)
+        layouts = tuple(seen.get(f"epilogue{i}") for i in range(len(node.epilogue_inputs)))
+        result = seen.get("result")
         if in_a_row(node.epilogue, layouts, result):
             form, result = form.flat(), None
         key = (form, node.epilogue, layouts, result if node.epilogue else None)
@@ -64,7 +70,7 @@ class Kernels:
             while name in self.names:
                 name += "_"
             self.names.add(name)
-            floats = node.name in room.segments.batch
+            floats = node.name in room.segments.batch or node.name in room.late
             gradient = node.name in room.places.gradient_of and not floats
             known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
         elif layer not in known.layers:
