@@ -147,6 +147,10 @@ class SingleForward(SingleForm):
         """Registers of the tile's shorter side."""
         return min(self.filters[0][1], self.columns[0][1])
 
+    def cycles(self) -> float:
+        outputs = prod(loop.trips for loop in self.rows) * self.y.extents[-1]
+        return self.y.channels * self.channels * self.window * outputs / 2 / 0.8
+
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.columns[0][1]}"
         return f"one sample, tile {tile} (registers of filters x columns){self.chunk_text}"

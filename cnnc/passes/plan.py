@@ -83,7 +83,7 @@ def _single(
     """The schedule of one sample and the end of its shared floats, or why there is none."""
     target = planner.kernels.target
     try:
-        lowered = one_sample(graph, target.lanes)
+        lowered = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
     room = make_room(lowered.graph, shared_from, "_single")
