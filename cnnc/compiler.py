@@ -38,6 +38,7 @@ from cnnc.passes.choice import best_guess, prefer
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
+from cnnc.passes.recompute import recompute
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
 TARGET_STAGES = ("program", "pyx")
@@ -139,7 +140,7 @@ def lower(
     yield "graph", verify_graph(graph)
     grad = differentiate(graph)
     yield "grad", verify_graph(grad)
-    fused = fuse(grad)
+    fused = recompute(fuse(grad))
     yield "fused", verify_graph(fused)
     choose = prefer(options.algorithm) if options.algorithm else best_guess
     name, origins = Path(source.name).name, _origins(graph, source)

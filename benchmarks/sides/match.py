@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arithmetic import forward_flops, training_flops
 from peak import Peak
 from worker import Worker, WorkerError
 
+from cnnc.measure.work import forward_flops, training_flops
 from sides import SIDES
 from sides.agreement import Reference
 from sides.network import Network

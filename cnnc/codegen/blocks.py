@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import plus
@@ -40,7 +41,8 @@ class Memory:
 class Block:
     """What one block of samples goes through between two barriers.
 
-    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards.
+    `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards;
+    `tiled` are (function, call) of what it runs in pieces.
     """
 
     name: str
@@ -50,9 +52,12 @@ class Block:
     random: tuple[Memory, ...]
     calls: tuple[str, ...]
     finish: tuple[str, ...]
+    tiled: tuple[tuple[str, str], ...]
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    strips: bool
+    """Whether some of it goes strip by strip."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
 
@@ -123,10 +128,16 @@ def _block(
         tuple(m for m in loads if m.load.dtype not in ("weight", "live", "random")),
         tuple(m for m in loads if m.load.dtype in ("weight", "live")),
         tuple(m for m in loads if m.load.dtype == "random"),
-        tuple(textwrap.indent(text, "    ") for text in calls),
+        tuple(textwrap.indent(text, "    ") for text in _runs(calls, segment.calls)),
         _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
+        tuple(
+            (_tile_name(call), _call(program.kernel(call.kernel), call))
+            for call in segment.finish
+            if call.pieces > 1
+        ),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        any(call.turns for call in segment.calls),
         _results(program, schedule),
     )
 
@@ -138,8 +149,23 @@ def _results(program: Program, schedule: str) -> tuple[Result, ...]:
     return program.results if schedule == "infer" else ()
 
 
+def _runs(texts: Sequence[str], calls: Sequence[Call]) -> Iterator[str]:
+    """Each call, those that are gone through strip by strip in their loop."""
+    pairs = zip(texts, calls, strict=True)
+    for turns, run in groupby(pairs, key=lambda pair: pair[1].turns):
+        found = [text for text, _ in run]
+        if turns is None:
+            yield from found
+        else:
+            body = textwrap.indent("\n".join(found), "    ")
+            yield f"# Strips of {turns.by}\nfor strip in range({turns.count}):\n{body}"
+
+
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
-    return tuple(_call(program.kernel(call.kernel), call) for call in calls)
+    return tuple(
+        _call(program.kernel(call.kernel), call) if call.pieces == 1 else _shared_out(call)
+        for call in calls
+    )
 
 
 def _timed(
@@ -160,14 +186,35 @@ def _timed(
 def _call(kernel: Kernel, call: Call) -> str:
     """One call, with a comment that says what goes in and out."""
     arguments = [_argument(kernel, operand) for operand in call.operands]
+    if call.pieces == 1:
+        arguments = ["0" if argument == "tile" else argument for argument in arguments]
     if kernel.returns_gradient:
-        arguments.append("accumulate")
+        arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if o.pointer != "scratch" and not o.is_number
+        o.name
+        for o in call.operands[:-1]
+        if o.pointer not in ("scratch", "moved") and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
     lines = "\n".join(comment(line) for line in note)
     return f"{lines}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
+
+
+def _shared_out(call: Call) -> str:
+    """A call in pieces, which threads share."""
+    arguments = (
+        _tile_name(call),
+        "&whole",
+        f"{call.pieces}",
+        "threads",
+        f"blocks * {call.cost}.0",
+    )
+    return wrapped("run_parallel", arguments, width=WIDTH - 8)
+
+
+def _tile_name(call: Call) -> str:
+    """The function that makes one piece of what a call computes."""
+    return re.sub(r"\W", "_", call.computes) + "_tile"
 
 
 def _argument(kernel: Kernel, operand: Operand) -> str:
@@ -176,6 +223,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)
+    if operand.step:
+        place += " + strip" + (f" * {operand.step}" if operand.step > 1 else "")
     return f"<const int*>({place})" if operand.pointer in kernel.form.labels() else place
 
 

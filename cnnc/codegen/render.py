@@ -217,11 +217,15 @@ _CTYPES = {
     "bias": "const float*",
     "parts": "const float*",
     "scratch": "vec*",
+    "moved": "vec*",
     "samples": "int",
     "channels": "Py_ssize_t",
     "space": "Py_ssize_t",
     "stride": "Py_ssize_t",
+    "block_stride": "Py_ssize_t",
+    "tile": "int",
     "blocks": "int",
+    "strips": "Py_ssize_t",
     "update": "bint",
 }
 

@@ -50,6 +50,8 @@ class Node:
     layer: str = ""
     epilogue: tuple[Op | Gradient, ...] = ()
     epilogue_inputs: tuple[str, ...] = ()
+    late: bool = False
+    """It runs between the same barriers as the first that reads it, not as early as it can."""
 
 
 @dataclass(frozen=True, slots=True)

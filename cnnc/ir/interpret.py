@@ -67,5 +67,5 @@ def _epilogue(
     names = reads_besides(op, value.shape[1:])
     reads = {name: values[extra.pop(0)] for name in names}
     if not isinstance(op, Gradient):
-        return op.forward({op.input_names(op.INPUTS or 1)[0]: as_float(value), **reads})
+        return op.forward({op.input_names(op.inputs_read)[0]: as_float(value), **reads})
     return op.of.backward(op.wrt, value, reads, value.shape[1:])

@@ -5,8 +5,9 @@ at a barrier, where what is summed over the batch becomes known. The spaces that
 
 - `work`: a workspace for each thread; offsets count elements of a block. Holds within a segment.
 - `kept`: memory for each block, in the same unit, that holds from segment to segment.
-- `parameters`, `gradients`: two arenas of floats alike; there are several gradient arenas, each the
-  sum over a group of blocks.
+- `parameters`, `gradients`: two arenas of floats alike. While blocks go through a segment there are
+  several gradient arenas, each the sum over a group of blocks; what follows the segment writes to
+  the one that the groups are added up in.
 - `parts`: floats for each block, its share of what is summed over the batch.
 - `shared`: floats, what came of the parts.
 - `number`: no memory, an integer.
@@ -80,26 +81,51 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What a call passes for one pointer: a place in one of the spaces."""
+    """What a call passes for one pointer: a place in one of the spaces.
+
+    `step` is how far it lies from one strip to the next, where the call is one of a strip.
+    """
 
     pointer: str
     space: str
     name: str
     offset: int
+    step: int = 0
 
     @property
     def is_number(self) -> bool:
         """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in ("number", "blocks", "samples", "update")
+        return self.space in ("number", "blocks", "samples", "update", "tile")
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How often a run of calls is gone through, a strip of the block at a time.
+
+    `by` says along what it is cut. Runs of one segment differ in their `number`.
+    """
+
+    number: int
+    count: int
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills."""
+    """A kernel applied; `computes` is the tensor or the parameter gradient that it fills.
+
+    Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
+    what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any
+    order; `cost` is what they take one thread together, in nanoseconds a block.
+    """
 
     kernel: str
     operands: tuple[Operand, ...]
     computes: str
+    turns: Turns | None = None
+    adds: bool = False
+    pieces: int = 1
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +185,11 @@ class Schedule:
     def loads(self) -> tuple[Load, ...]:
         """The arrays that it brings in, in the order of the graph's inputs."""
         return tuple(load for segment in self.segments for load in segment.loads)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a call that follows a segment is one of several tiles."""
+        return any(call.pieces > 1 for segment in self.segments for call in segment.finish)
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -225,8 +256,9 @@ class Judge:
 class Program:
     """Everything that the renderer needs. `groups` is how many partial gradients are kept.
 
-    `trained` is the part of the arena, from its start, that the optimizer changes. `shared` and
-    `parts` are the floats of these spaces, the latter a block's.
+    `trained` is the part of the arena, from its start, that the optimizer changes, and `summed` the
+    part of that whose gradients are summed over groups of blocks: the others are computed once, in
+    place. `shared` and `parts` are the floats of these spaces, the latter a block's.
     """
 
     name: str
@@ -241,6 +273,7 @@ class Program:
     training: Training | None
     groups: int
     digest: str
+    summed: int
     trained: int
     shared: int = 0
     parts: int = 0

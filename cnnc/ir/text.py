@@ -48,7 +48,7 @@ def _node(node: Node) -> str:
         text += " -> " + " -> ".join(format_value(op) for op in node.epilogue)
     if node.epilogue_inputs:
         text += f" with {', '.join(node.epilogue_inputs)}"
-    return text
+    return f"{text}, late" if node.late else text
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -121,5 +121,10 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
 
 
 def _call(call: Call) -> str:
-    reads = ", ".join(o.name for o in call.operands[:-1] if not o.is_number)
-    return f"{call.computes} = {call.kernel}({reads})"
+    reads = ", ".join(
+        o.name for o in call.operands[:-1] if not o.is_number and o.pointer != "moved"
+    )
+    moved = [o.name for o in call.operands if o.pointer == "moved"]
+    turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
+    kept = f", stores {moved[0]}" if moved else ""
+    return f"{turns}{call.computes} = {call.kernel}({reads}){kept}"

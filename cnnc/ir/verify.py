@@ -49,7 +49,7 @@ def verify_program(program: Program) -> Program:
         _verify_memory(schedule.kept, schedule.kept_size, f"{schedule.name}, kept")
         _verify_calls(program, schedule)
     end = 0
-    for slot in program.slots:
+    for slot in sorted(program.slots, key=lambda slot: slot.offset):
         _require(slot.offset >= end and slot.offset % 16 == 0, f"{slot.name} is misplaced")
         end = slot.offset
     return program

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
+    ANYWHERE,
     Array,
+    Cut,
     Example,
     Op,
     Operands,
@@ -30,7 +32,9 @@ class Add(Op):
 
     NAME: ClassVar[str] = "add"
     INPUTS: ClassVar[int | None] = None
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.PASSES_GRADIENT, Trait.BY_CHANNEL})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset(
+        {Trait.ELEMENTWISE, Trait.COMMUTES, Trait.PASSES_GRADIENT, Trait.BY_CHANNEL}
+    )
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> Add:
@@ -49,6 +53,10 @@ class Add(Op):
     def input_names(self, count: int) -> tuple[str, ...]:
         return tuple(f"input{i}" for i in range(count))
 
+    @property
+    def inputs_read(self) -> int:
+        return self.count
+
     def forward(self, operands: Operands) -> Array:
         terms = (as_float(operands[name]) for name in self.input_names(self.count))
         return reduce(lambda total, term: total + term, terms)
@@ -58,6 +66,9 @@ class Add(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, self.input_names(self.count), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

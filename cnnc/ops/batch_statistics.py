@@ -20,7 +20,9 @@ from cnnc.ops.channel_forms import (
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
+    ANYWHERE,
     Array,
+    Cut,
     Op,
     Operands,
     Shape,
@@ -69,6 +71,9 @@ class BatchStatistics(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return parts("statistics", ("input",), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     def finish_form(self, layouts: Layouts) -> Form:
         return FinishParts("statistics", ("running_mean", "running_var"), self.momentum)
@@ -160,6 +165,9 @@ class ChannelAffine(Op):
     ) -> Single | None:
         return Single(SingleAffine(self.channels, lanes))
 
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
+
 
 @dataclass(frozen=True, slots=True)
 class BatchSums(Op):
@@ -183,6 +191,9 @@ class BatchSums(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return parts("sums", ("output_grad", "input", "statistics"), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE
 
     def finish_form(self, layouts: Layouts) -> Form:
         return FinishParts("sums", ())
@@ -294,3 +305,6 @@ class ChannelSlope(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return elementwise(self, ("output_grad", "input", "slope", "live"), layouts)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        return ANYWHERE

@@ -20,11 +20,14 @@ class ChannelParts(Form):
     """A block's share of a reduction over the batch: two numbers a channel.
 
     Without halos (`layouts` is empty) channels and space are arguments, else they are constants.
+    `moves`: the first operand is passing through the cache, and is stored on the way in the memory
+    that keeps it, whose layout is the last.
     """
 
     macro: str
     reads: tuple[str, ...]
     layouts: tuple[Layout, ...] = ()
+    moves: bool = False
 
     TEMPLATE: ClassVar[str] = "batchnorm"
 
@@ -33,7 +36,8 @@ class ChannelParts(Form):
 
     def operands(self) -> tuple[str, ...]:
         sizes = () if self.layouts else ("channels", "space")
-        return (*self.reads, "samples", *sizes, "result")
+        moved = ("moved",) if self.moves else ()
+        return (*self.reads, "samples", *sizes, *moved, "result")
 
     def floats(self) -> tuple[str, ...]:
         return tuple(name for name in self.reads if name == "statistics")
@@ -53,6 +57,11 @@ class ChannelParts(Form):
         """Elements of a channel, where that is a constant."""
         return prod(self.layouts[0].extents)
 
+    @property
+    def moved_at(self) -> Affine:
+        """Where an element is kept, under those loops."""
+        return self.offset(len(self.layouts) - 1)
+
     def offset(self, operand: int) -> Affine:
         """Where an operand's element lies, under those loops."""
         at: Affine = self.layouts[operand].offset(
@@ -64,17 +73,23 @@ class ChannelParts(Form):
 def parts(macro: str, reads: tuple[str, ...], layouts: Layouts) -> ChannelParts:
     """The form for operands of these layouts."""
     tensors = [layouts[name] for name in reads if name in ("input", "output_grad")]
+    moves = "moved" in layouts
+    if moves:
+        tensors.append(layouts["moved"])
     if all(layout.dense for layout in tensors):
-        return ChannelParts(macro, reads)
-    return ChannelParts(macro, reads, tuple(tensors))
+        return ChannelParts(macro, reads, (), moves)
+    return ChannelParts(macro, reads, tuple(tensors), moves)
 
 
-_FINISH = ("parts", "stride", "blocks", "samples", "channels", "space")
+_FINISH = ("parts", "stride", "blocks", "strips", "samples", "channels", "space")
 
 
 @dataclass(frozen=True, slots=True)
 class FinishParts(Form):
-    """The parts of all blocks become one result, added in their order."""
+    """The parts of all blocks become one result, added in their order.
+
+    A block's part may be cut into `strips` of `space` positions each, one behind the other.
+    """
 
     macro: str
     reads: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod
 from typing import Any, ClassVar
 
@@ -11,7 +11,10 @@ from cnnc.ops import conv_kernels, conv_reference, winograd, winograd_kernels
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
+    ANYWHERE,
+    NOWHERE,
     Array,
+    Cut,
     Example,
     Field,
     Kind,
@@ -164,6 +167,17 @@ class Conv(Op):
     ) -> Single | None:
         output = self.output_shape(inputs)
         return single_conv(self.geometry, inputs[0], output, lanes, plain, bias=self.bias)
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        if wrt == "bias":
+            return ANYWHERE
+        pointwise = prod(self.kernel) == prod(self.stride) == 1 and not any(map(any, self.pad))
+        depthwise = self.groups == self.filters > 1
+        cuts = ((pointwise, Cut.ROWS), (depthwise, Cut.CHANNELS))
+        return frozenset(cut for fits, cut in cuts if fits) or NOWHERE
+
+    def part(self, channels: int) -> Op:
+        return replace(self, filters=channels, groups=channels)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return through_window(reach(self.kernel, self.dilation), self.stride)

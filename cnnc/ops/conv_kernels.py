@@ -18,7 +18,7 @@ from cnnc.ops.conv_weight_forms import (
 )
 from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Layout, Machine
-from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops
+from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops, weight_tile
 from cnnc.ops.window import Geometry, reach
 
 _PEELED = 308
@@ -99,26 +99,34 @@ def weight_gradient(
     g = geometry
     shared = _shared(g, x, y, x_name, y_name)
     channels, filters = shared[:2]
-    columns = split(g.kernel[-1], machine.registers // 4)[0][2]
     if g.groups > 1 and channels == 1 and len(g.kernel) > 1:
+        columns = split(g.kernel[-1], machine.registers // 4)[0][2]
         rows = split(g.kernel[-2], max(1, (machine.registers - 4) // columns))[0][2]
         return DepthwiseWeightGrad(
             *shared,
-            _patch(shared, 1, machine),
+            _patch(shared, 1, 2 * machine.level1, machine),
             tile_loops("r0", g.kernel[-2], rows),
             tile_loops("k0", g.kernel[-1], columns),
         )
-    depth = 1 if columns >= 3 else min(channels, 4)
-    # What a tile reads of x stays in registers beside its sums.
-    most = (machine.registers - 2) // (columns * depth) - 1
-    height = split(filters, max(1, most))[0][2]
+    height_of_kernel = g.kernel[-2] if len(g.kernel) > 1 else 1
+    height, depth, rows, columns = weight_tile(
+        filters,
+        channels,
+        height_of_kernel,
+        g.kernel[-1],
+        positions=prod(y.extents),
+        fitting=machine.level1 // (machine.lanes * 4),
+        registers=machine.registers,
+    )
     return ConvWeightGrad(
         *shared,
-        _patch(shared, height, machine),
+        _patch(shared, height, machine.level1, machine),
         tile_loops("o0", filters, height),
         tile_loops("i0", channels, depth),
+        tile_loops("r0", height_of_kernel, rows),
         tile_loops("k0", g.kernel[-1], columns),
-        _packs(filters, channels * prod(g.kernel), depth * columns),
+        machine.lanes,
+        _packs(filters, channels * prod(g.kernel), depth * rows * columns),
     )
 
 
@@ -179,12 +187,13 @@ def _weights_first(
     return again // geometry.groups < 2 * (tiles - 1) * weights
 
 
-def _patch(shared: _Shared, filters: int, machine: Machine) -> Loop:
+def _patch(shared: _Shared, filters: int, fitting: int, machine: Machine) -> Loop:
     """Rows (columns, on one axis) of y that stay cached while a tile's weights are gone through."""
     outer, last, x, y = shared[3:7]
     register = machine.lanes * 4
-    room = machine.level1 * 2 // (filters * register)
-    if (x.size + y.size) * register <= _LEVEL2 * machine.level1:
+    room = fitting // (filters * register)
+    touched = sum(layout.channels * prod(layout.extents) for layout in (x, y))
+    if touched * register <= _LEVEL2 * machine.level1:
         room = y.size
     if not outer:
         return _even(last.variable, last.outputs, room)

@@ -50,17 +50,36 @@ class Summing(ConvForm):
         later = [f"{loop.at} > 0" for loop in (*self.before, self.patch) if loop.runs]
         return " or ".join(["accumulate", *later])
 
+    def taps_at(self, row: Affine) -> tuple[Affine, ...]:
+        """Taps of the outer axes, this one along the last of them."""
+        return (*(tap.at for tap in self.taps[:-1]), row) if self.outer else ()
+
+    def reads_at(self, row: Affine) -> tuple[Affine, ...]:
+        """The outer position in x of that tap."""
+        if not self.outer:
+            return ()
+        *before, w = self.outer
+        at = w.output.at * w.stride + row * w.dilation - w.pad
+        return (*(other.read(other.output.at) for other in before), at)
+
+    @property
+    def row_step(self) -> int:
+        """Elements from one kernel row's input to the next."""
+        return self.x.strides()[-2] * self.outer[-1].dilation if self.outer else 0
+
     def operands(self) -> tuple[str, ...]:
         return ("output_grad", "input", "result")
 
 
 @dataclass(frozen=True, slots=True)
 class ConvWeightGrad(Summing):
-    """Tiles of filters x channels x kernel columns."""
+    """Tiles of filters x channels x kernel rows x kernel columns."""
 
     filters: Tiles
     channels: Tiles
+    kernel_rows: Tiles
     columns: Tiles
+    lanes: int
     packs: bool
     """Whether a tile's part of y is copied together first: [filter][row of the patch][column]."""
 
@@ -92,6 +111,18 @@ class ConvWeightGrad(Summing):
     def scratch(self) -> int:
         return self.filters[0][1] * self.patch_size if self.packs else 0
 
+    @property
+    def held(self) -> int:
+        """The most registers that a tile's shorter side takes."""
+        beside = self.channels[0][1] * self.kernel_rows[0][1] * self.columns[0][1]
+        return min(self.filters[0][1], beside)
+
+    @property
+    def most(self) -> int:
+        """Sums of the largest tile, up to whole registers of lanes."""
+        beside = self.channels[0][1] * self.kernel_rows[0][1] * self.columns[0][1]
+        return -(-self.filters[0][1] * beside // self.lanes) * self.lanes
+
     def operands(self) -> tuple[str, ...]:
         scratch = ("scratch",) if self.packs else ()
         return ("output_grad", "input", *scratch, "result")
@@ -99,9 +130,10 @@ class ConvWeightGrad(Summing):
     MACRO: ClassVar[str] = "weight_gradient"
 
     def reason(self) -> str:
-        tile = f"{self.filters[0][1]}x{self.channels[0][1]}x{self.columns[0][1]}"
+        parts = (self.filters, self.channels, self.kernel_rows, self.columns)
+        tile = "x".join(str(part[0][1]) for part in parts)
         rows = f", {self.patch.step} rows at a time" if self.patch.runs else ""
-        return f"direct, tile {tile} (filters x channels x kernel columns){rows}"
+        return f"direct, tile {tile} (filters x channels x kernel rows x columns){rows}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +144,6 @@ class DepthwiseWeightGrad(Summing):
     columns: Tiles
 
     MACRO: ClassVar[str] = "depthwise_weight_gradient"
-
-    def taps_at(self, row: Affine) -> tuple[Affine, ...]:
-        """Taps of the outer axes, this one along the last of them."""
-        return (*(tap.at for tap in self.taps[:-1]), row)
-
-    def reads_at(self, row: Affine) -> tuple[Affine, ...]:
-        """The outer position in x of that tap."""
-        *before, w = self.outer
-        at = w.output.at * w.stride + row * w.dilation - w.pad
-        return (*(other.read(other.output.at) for other in before), at)
-
-    @property
-    def row_step(self) -> int:
-        """Elements from one kernel row's input to the next."""
-        return self.x.strides()[-2] * self.outer[-1].dilation
 
     def reason(self) -> str:
         tile = f"{self.kernel_rows[0][1]}x{self.columns[0][1]}"

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.affine import Affine
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.loops import Clipped, Loop, chunked, register_tile, tile_loops
+from cnnc.ops.loops import Clipped, Loop, chunked, register_tile, split, tile_loops
 from cnnc.ops.op import (
     Array,
     Example,
@@ -31,6 +32,9 @@ from cnnc.ops.window import Pads, text
 
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
+
+_TURNED = 4
+"""Registers of each input that are turned at once: 8 blocks of them fit the first-level cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,18 @@ class Dense(Op):
             Loop("i", vectors * machine.lanes, x),
         )
 
+    def batch_form(self, wrt: str, layouts: Layouts, machine: Machine) -> Form | None:
+        if wrt != "weight":
+            return None
+        x, y = layouts["input"].channels, layouts["output_grad"].channels
+        # A partial sum of the weight, read and written for each block, against what a block keeps.
+        if x < machine.lanes or x * y < 2 * machine.lanes * (x + y):
+            return None
+        tile = register_tile(y, min(x // machine.lanes, _TURNED), machine.registers)
+        return DenseBatchWeightGrad(
+            x, y, machine.lanes, tile_loops("o0", y, tile[0]), split(x // machine.lanes, tile[1])
+        )
+
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         return single(inputs)[0] * self.units
 
@@ -129,6 +145,7 @@ class Dense(Op):
             Example(cls(3), ((65,),)),
             Example(cls(33, bias=False), ((130,),)),
             Example(cls(331), ((403,),)),
+            Example(cls(80), ((70,),)),
         )
 
 
@@ -208,6 +225,53 @@ class DenseWeightGrad(Form):
         if not self.vectors:
             return "one sum a weight"
         return f"lanes along the inputs, tile {self.outputs[0][1]}x{self.vectors[0][1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseBatchWeightGrad(Form):
+    """A matrix product over the samples of all blocks, a tile of columns of the weight at a time.
+
+    Each tile turns its part of the inputs of `AT_ONCE` blocks, lanes along it, which then stays in
+    the first-level cache. The sum is taken in the order of the samples, whoever computes a tile.
+    """
+
+    in_features: int
+    out_features: int
+    lanes: int
+    outputs: tuple[tuple[Loop, int], ...]
+    widths: tuple[tuple[int, int, int], ...]
+    """(first register of a row, stop, registers of a tile) of one or two kinds of tiles."""
+
+    AT_ONCE: ClassVar[int] = 8
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "batch_weight_gradient"
+
+    @property
+    def kinds(self) -> tuple[tuple[int, int, int, Affine], ...]:
+        """(first tile, stop, registers of each, its first register) of each kind of tiles."""
+        found, start = [], 0
+        for first, stop, width in self.widths:
+            count = (stop - first) // width
+            at = Affine.of("tile" if self.pieces() > 1 else 0) * width + (first - start * width)
+            found.append((start, start + count, width, at))
+            start += count
+        return tuple(found)
+
+    @property
+    def rest(self) -> Loop:
+        """Over the columns that fill no register: the last tile does them."""
+        return Loop("i", self.in_features // self.lanes * self.lanes, self.in_features)
+
+    def pieces(self) -> int:
+        return sum((stop - first) // width for first, stop, width in self.widths)
+
+    def operands(self) -> tuple[str, ...]:
+        return ("output_grad", "input", "block_stride", "blocks", "tile", "result")
+
+    def reason(self) -> str:
+        tile = f"tile {self.outputs[0][1]}x{self.widths[0][2]}"
+        return f"all blocks, {tile} (outputs x registers of inputs), {self.pieces()} tiles"
 
 
 @dataclass(frozen=True, slots=True)

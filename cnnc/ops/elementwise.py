@@ -126,7 +126,7 @@ def reads_besides(op: Op | Gradient, shape: Shape) -> tuple[str, ...]:
     """What an element-wise op of a shape reads besides its first operand, as its formula does."""
     if isinstance(op, Gradient):
         return op.of.gradient_reads(op.wrt)
-    count = op.INPUTS or 1
+    count = op.inputs_read
     parameters = (p.name for p in op.parameters((shape,) * count))
     return (*op.input_names(count)[1:], *parameters)
 

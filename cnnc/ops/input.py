@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
-from cnnc.ops.layout import Form, Layout
+from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Loop
 
 
 @dataclass(frozen=True, slots=True)
-class InputLoad(Form):
-    """Transposes (samples, *shape) of `dtype` into [*shape][lane] float32; empty lanes are zero."""
+class Exchange(Form):
+    """What loading and storing share: loops over the rows of a tensor, and along one by squares.
+
+    A square is as many elements as there are lanes; one that does not fit into what is left of a
+    row begins earlier. Rows shorter than that go an element at a time.
+    """
+
+    tensor: Layout
+    lanes: int
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """Over every element."""
+        return position_loops(self.tensor)
+
+    @property
+    def rows(self) -> tuple[Loop, ...]:
+        """Over the rows, where there are several axes."""
+        return self.loops[:-1]
+
+    @property
+    def squares(self) -> tuple[Loop, ...]:
+        """Loops over the first elements of a row's squares; none where a row is too short."""
+        whole = self.loops[-1]
+        if whole.stop < self.lanes:
+            return ()
+        name, even = f"{whole.variable}0", whole.stop // self.lanes * self.lanes
+        last = Loop(name, whole.stop - self.lanes, whole.stop, self.lanes)
+        loops = (Loop(name, 0, even, self.lanes), last)
+        return loops if even < whole.stop else loops[:1]
+
+    @property
+    def features(self) -> int:
+        """Elements of a sample."""
+        return Layout(self.tensor.channels, self.tensor.extents).size
+
+    def in_sample(self, at: tuple[Affine, ...]) -> Affine:
+        """Where an element lies within one sample of the caller's array."""
+        dense = Layout(self.tensor.channels, self.tensor.extents)
+        offset: Affine = dense.offset(*at)
+        return offset
+
+
+@dataclass(frozen=True, slots=True)
+class InputLoad(Exchange):
+    """Transposes (samples, *shape) of `dtype` into [*shape][lane] float32.
+
+    Lanes beyond the last sample repeat it.
+    """
 
     dtype: str
-    result: Layout
-    loops: tuple[Loop, ...]
 
     TEMPLATE: ClassVar[str] = "input"
     MACRO: ClassVar[str] = "load"
@@ -25,26 +70,18 @@ class InputLoad(Form):
     def operands(self) -> tuple[str, ...]:
         return ("source", "samples", "result")
 
+    @property
+    def of_bytes(self) -> bool:
+        """Whether the caller's numbers are bytes, else they are floats."""
+        return self.dtype == "uint8"
+
     def flat(self) -> InputLoad:
-        return _load(self.dtype, self.result.flat()) if self.result.dense else self
-
-    @property
-    def features(self) -> int:
-        """Elements of a sample."""
-        return Layout(self.result.channels, self.result.extents).size
-
-    @property
-    def sample_offset(self) -> Affine:
-        """Where an element lies within one sample of the caller's array."""
-        return _in_sample(self.result, self.loops)
+        return replace(self, tensor=self.tensor.flat()) if self.tensor.dense else self
 
 
 @dataclass(frozen=True, slots=True)
-class OutputStore(Form):
+class OutputStore(Exchange):
     """Transposes [*shape][lane] into (samples, *shape) float32; empty lanes are dropped."""
-
-    source: Layout
-    loops: tuple[Loop, ...]
 
     TEMPLATE: ClassVar[str] = "output"
     MACRO: ClassVar[str] = "store"
@@ -54,34 +91,12 @@ class OutputStore(Form):
     def operands(self) -> tuple[str, ...]:
         return ("input", "samples", "result")
 
-    @property
-    def features(self) -> int:
-        """Elements of a sample."""
-        return Layout(self.source.channels, self.source.extents).size
 
-    @property
-    def sample_offset(self) -> Affine:
-        """Where an element lies within one sample of the caller's array."""
-        return _in_sample(self.source, self.loops)
-
-
-def input_load(dtype: str, result: Layout) -> InputLoad:
+def input_load(dtype: str, result: Layout, machine: Machine) -> InputLoad:
     """The form that fills a tensor of the given layout."""
-    return _load(dtype, result)
+    return InputLoad(result, machine.lanes, dtype)
 
 
-def output_store(source: Layout) -> OutputStore:
+def output_store(source: Layout, machine: Machine) -> OutputStore:
     """The form that reads a tensor of the given layout."""
-    if source.dense:
-        source = source.flat()
-    return OutputStore(source, position_loops(source))
-
-
-def _load(dtype: str, result: Layout) -> InputLoad:
-    return InputLoad(dtype, result, position_loops(result))
-
-
-def _in_sample(layout: Layout, loops: tuple[Loop, ...]) -> Affine:
-    dense = Layout(layout.channels, layout.extents)
-    offset: Affine = dense.offset(*(loop.at for loop in loops))
-    return offset
+    return OutputStore(source.flat() if source.dense else source, machine.lanes)

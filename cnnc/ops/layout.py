@@ -108,6 +108,10 @@ class Form:
         """
         return self
 
+    def pieces(self) -> int:
+        """How many calls make the result, each with its own `tile`; they can run in any order."""
+        return 1
+
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
+from math import prod
 
 from cnnc.ops.affine import Affine
 
@@ -132,3 +134,48 @@ def register_tile(
         if s * v * repeat + min(s, v) + registers // 16 < registers
     )
     return min(shapes, key=lambda tile: (cost(*tile), len(split(scalars, tile[0])), tile))
+
+
+_SUMMING = 6
+"""What a sum over the lanes costs, in multiply-adds."""
+
+
+@cache
+def weight_tile(
+    filters: int,
+    channels: int,
+    rows: int,
+    columns: int,
+    *,
+    positions: int,
+    fitting: int,
+    registers: int,
+) -> tuple[int, int, int, int]:
+    """Filters x channels x kernel rows x kernel columns whose sums a weight gradient makes at once.
+
+    `positions` are those of a plane, `fitting` the elements that the first-level cache holds. A
+    tile loads each of its filters' gradients once a position and each of its inputs, and at the
+    end of a patch every sum is added up over the lanes. The fewer filters, the larger a patch of
+    their gradients fits the first-level cache, and the fewer such ends there are.
+    """
+
+    def cost(tile: tuple[int, int, int, int]) -> float:
+        total = 0.0
+        extents = (filters, channels, rows, columns)
+        for parts in product(*(split(n, size) for n, size in zip(extents, tile, strict=True))):
+            trips = prod((stop - start) // width for start, stop, width in parts)
+            height, *others = (width for _, _, width in parts)
+            loads, work = height + prod(others), height * prod(others)
+            patch = min(positions, max(1, fitting // height))
+            total += trips * (max(work, 8, loads) + 0.25 * loads + _SUMMING * work / patch)
+        return total
+
+    shapes = (
+        (height, depth, r, k)
+        for k in range(1, columns + 1)
+        for r in (range(1, rows + 1) if k == columns else (1,))
+        for depth in (range(1, min(channels, 4) + 1) if (r, k) == (rows, columns) else (1,))
+        for height in range(1, min(filters, registers) + 1)
+        if height * depth * r * k + min(height, depth * r * k) + 1 < registers
+    )
+    return min(shapes, key=lambda tile: (cost(tile), tile))

@@ -53,7 +53,16 @@ class Trait(Enum):
     PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
+    COMMUTES = "its inputs may change places"
     BY_CHANNEL = "each channel is treated by itself and like any other"
+
+
+class Cut(Enum):
+    """Along what a kernel's work may be cut into strips that do not need one another."""
+
+    CHANNELS = "channels"
+    ROWS = "rows"
+    """Along the first axis of space."""
 
 
 class _Required:
@@ -155,6 +164,9 @@ class Example:
     scale: float = 1.0
 
 
+ANYWHERE = frozenset(Cut)
+NOWHERE: frozenset[Cut] = frozenset()
+
 RANDOM = "random"
 """The operand that holds random bits: a uint32 a sample, shape (), new in every training step."""
 
@@ -198,6 +210,11 @@ class Op:
         """Operand names of `count` inputs, in order."""
         return ("input",)
 
+    @property
+    def inputs_read(self) -> int:
+        """How many tensors this one reads."""
+        return self.INPUTS or 1
+
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         """The operands, besides the output's gradient, that the gradient by operand `wrt` reads."""
         return ()
@@ -240,6 +257,14 @@ class Op:
         """
         raise NotImplementedError
 
+    def batch_form(self, wrt: str, layouts: Layouts, machine: Machine) -> Form | None:
+        """A kernel for a parameter's gradient that goes through all blocks at once.
+
+        It reads what every block keeps and is called when all have made it. None where it is better
+        to add up the gradient a block at a time.
+        """
+        return None
+
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
         """Every algorithm that this kernel could be, what should be fastest first.
 
@@ -260,6 +285,19 @@ class Op:
         halo of an input that is the caller's array in its own order, None for one in lanes.
         """
         return None
+
+    def cuts(self, wrt: str | None) -> frozenset[Cut]:
+        """Along what a direction may be cut: a strip of its result needs that of what it reads.
+
+        A gradient by a parameter is cut by channels where each has a part of it, by rows where
+        their sums add up.
+        """
+        free = Trait.ELEMENTWISE in self.TRAITS and Trait.PLACED not in self.TRAITS
+        return ANYWHERE if free else NOWHERE
+
+    def part(self, channels: int) -> Op:
+        """The op that makes so many of the channels, for one that can be cut along these."""
+        return self
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""
@@ -369,9 +407,12 @@ def channel_sums(x: Array) -> Array:
 
 
 __all__ = [
+    "ANYWHERE",
+    "NOWHERE",
     "RANDOM",
     "REQUIRED",
     "Array",
+    "Cut",
     "Example",
     "Field",
     "Gradient",

@@ -219,15 +219,14 @@ class Winograd(Form):
         ]
 
     @property
-    def filter(self) -> Loop:
-        """Over the channels that are made."""
-        return Loop("o", 0, self.made)
+    def weight_tile(self) -> Loop:
+        """Over the register tiles of the channels that are made."""
+        return Loop("o0", 0, self.made, self.register[0])
 
     @property
-    def weight_loops(self) -> tuple[Loop, Loop]:
-        """Over all windows, in the order of the weights' memory."""
-        pair = (self.filter, self.channel)
-        return pair if self.made_stride > self.summed_stride else pair[::-1]
+    def weight_filter(self) -> Loop | Clipped:
+        """Over the channels of one of them."""
+        return chunked("o", self.made, self.weight_tile)
 
     @property
     def chunks(self) -> Loop:

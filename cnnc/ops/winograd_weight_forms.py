@@ -115,6 +115,11 @@ class WinogradWeightGrad(Form):
         return self.sums_at + self.sums
 
     @property
+    def adds(self) -> bool:
+        """Whether there are several strips, whose sums are added up."""
+        return any(loop.runs for loop in self.strip.around)
+
+    @property
     def groups(self) -> Loop:
         """Over the groups of channels of x."""
         return Loop("group", 0, self.x.panels.trips * self.x.width, self.group)

@@ -8,16 +8,21 @@ from math import prod
 
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Call, Load, Operand, Segment, Slot
+from cnnc.ir.program import Call, Load, Operand, Segment, Slot, Turns
 from cnnc.ops.input import input_load
 from cnnc.ops.layout import Form, Layout
-from cnnc.ops.op import Input, Op
+from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
+from cnnc.passes.cost import node_cost
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import Room
+from cnnc.passes.room import Room, names_by_operand
+from cnnc.passes.strips import Strip
 from cnnc.passes.workspace import Workspace
 
-_PASSED = ("channels", "space", "stride", "blocks", "samples", "update")
+_PASSED = (
+    *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
+    "tile",
+)
 """Pointers of a kernel that are integers."""
 
 
@@ -35,7 +40,8 @@ class Caller:
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
         segments = self.room.segments
-        here = [n for n in nodes if segments.at[n.name] == number and n.name not in segments.once]
+        after = segments.once | self.room.late
+        here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(
@@ -51,7 +57,7 @@ class Caller:
         return tuple(
             self.call(node)
             for node in nodes
-            if node.name in segments.once and segments.at[node.name] == number
+            if node.name in segments.once | self.room.late and segments.at[node.name] == number
         )
 
     def loss(self, name: str) -> tuple[Operand, str]:
@@ -77,27 +83,59 @@ class Caller:
         """The loops that bring an array in."""
         if isinstance(op, PlainInput):
             return PlainLoad(kind, op.shape, op.pads, self.kernels.target.lanes)
-        return input_load(kind, layout)
+        return input_load(kind, layout, self.kernels.target)
 
     def call(self, node: Node) -> Call:
         """A node's kernel with what it reads and writes."""
         kernel = self.kernels.of(node, self.room)
         if kernel is None:
             raise TypeError(f"{node.name} has no kernel")
-        bound = operand_names(node)
-        bound |= {f"epilogue{i}": name for i, name in enumerate(node.epilogue_inputs)}
+        bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
             if pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
-            elif pointer == "result":
-                operands.append(self.result(node))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer == "moved":
+                operands.append(self.operand(pointer, node.inputs[0]))
+            elif self.room.passes(bound[pointer], node):
+                at = self.memory.offsets[f"{bound[pointer]} on its way"]
+                operands.append(Operand(pointer, "work", bound[pointer], at))
+            elif pointer == "result":
+                operands.append(self.result(node))
             else:
                 operands.append(self.operand(pointer, bound[pointer]))
-        return Call(kernel.name, tuple(operands), node.name)
+        strip = self.room.strips.get(node.name)
+        if strip is None:
+            pieces = kernel.form.pieces()
+            cost = node_cost(node, self.room.graph) if pieces > 1 else 0
+            return Call(kernel.name, tuple(operands), node.name, pieces=pieces, cost=cost)
+        stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
+        turns = Turns(strip.number, strip.count, strip.cut.value)
+        adds = kernel.returns_gradient and strip.cut is Cut.ROWS
+        return Call(kernel.name, stepping, node.name, turns, adds)
+
+    def stepping(self, operand: Operand, node: Node, strip: Strip) -> Operand:
+        """The operand with what it moves by from strip to strip."""
+        name, step = operand.name, 0
+        by_channel = strip.cut is Cut.CHANNELS
+        if operand.pointer == "channels" and by_channel:
+            return replace(operand, offset=strip.size)
+        passes = operand.space == "work" and self.room.passes(name, node)
+        if operand.pointer == "scratch" or operand.is_number or passes:
+            step = 0
+        elif operand.space in ("work", "kept"):
+            step = strip.step(name, self.room.whole(name))
+        elif operand.space == "parts":
+            step = 2 * (strip.size if by_channel else node.shape[-1])
+        elif by_channel and operand.space == "shared":
+            step = strip.size
+        elif by_channel:
+            name = self.room.places.gradient_of.get(name, name)
+            step = strip.size * prod(self.slots[name].shape[1:])
+        return replace(operand, step=step)
 
     def finish(self, node: Node) -> Call:
         """What makes the parts of all blocks one."""
@@ -122,12 +160,17 @@ class Caller:
 
     def number(self, pointer: str, node: Node) -> Operand:
         """An integer that a kernel takes."""
-        if pointer in ("blocks", "samples", "update"):
+        if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer == "block_stride":
+            return Operand(pointer, "number", pointer, self.memory.kept_size)
         if pointer == "stride":
             return Operand(pointer, "number", pointer, self.parts)
+        strips = self.room.strips_of_parts(node.name)
+        if pointer == "strips":
+            return Operand(pointer, "number", pointer, strips)
         space = self.room.graph.node(node.inputs[0]).shape[1:] if node.inputs else ()
-        value = node.shape[-1] if pointer == "channels" else prod(space)
+        value = node.shape[-1] if pointer == "channels" else prod(space) // strips
         return Operand(pointer, "number", pointer, value)
 
     def operand(self, pointer: str, name: str) -> Operand:

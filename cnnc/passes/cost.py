@@ -22,7 +22,7 @@ _BYTES = 50
 
 def block_cost(nodes: Sequence[Node], room: Room, target: Target) -> int:
     """Nanoseconds that one thread takes for a block of samples, at the least."""
-    once = room.segments.once
+    once = room.segments.once | room.late
     mine = [node for node in nodes if node.name not in once]
     products = sum(_multiply_adds(node, room.graph) for node in mine) / _MULTIPLY_ADDS
     # A parameter's gradient has no lanes.
@@ -30,6 +30,11 @@ def block_cost(nodes: Sequence[Node], room: Room, target: Target) -> int:
     wide = sum(_elements(node, room.graph) for node in mine if node.name not in sums)
     narrow = sum(prod(node.shape) for node in mine if node.name in sums)
     return ceil(products + (wide * target.lanes + narrow) * 4 / _BYTES)
+
+
+def node_cost(node: Node, graph: Graph) -> int:
+    """Nanoseconds that one thread takes for what a node multiplies of a block, at the least."""
+    return ceil(_multiply_adds(node, graph) / _MULTIPLY_ADDS)
 
 
 def _multiply_adds(node: Node, graph: Graph) -> int:

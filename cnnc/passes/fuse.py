@@ -9,7 +9,7 @@ registers, and changes no value.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from cnnc.ir.graph import Graph, Node
@@ -45,10 +45,11 @@ class _Fuser:
         kept = {*graph.losses, *(output.tensor for output in graph.outputs)}
         kept |= {name for _, name in graph.gradients}
         for node in graph.nodes:
-            read = self.renamed(node)
-            if self.fits(node, read, kept):
-                self.merge(read)
+            turned = next((n for n in _orders(node) if self.fits(n, self.renamed(n), kept)), None)
+            if turned is not None:
+                self.merge(self.renamed(turned))
             else:
+                read = self.renamed(node)
                 self.places[read.name] = len(self.nodes)
                 self.nodes.append(read)
         outputs = tuple(
@@ -111,6 +112,14 @@ class _Fuser:
             self.nodes.append(merged)
 
 
+def _orders(node: Node) -> Iterator[Node]:
+    """The node, and where its inputs may change places with each of the others first."""
+    yield node
+    if isinstance(node.op, Op) and Trait.COMMUTES in node.op.TRAITS:
+        for name in node.inputs[1:]:
+            yield replace(node, inputs=(name, *(other for other in node.inputs if other != name)))
+
+
 def _elementwise(node: Node) -> bool:
     """Whether a node maps its first operand element by element.
 
@@ -119,7 +128,7 @@ def _elementwise(node: Node) -> bool:
     op = node.op.of if isinstance(node.op, Gradient) else node.op
     if not isinstance(op, Op) or Trait.ELEMENTWISE not in op.TRAITS:
         return False
-    return not isinstance(node.op, Gradient) or node.op.wrt == op.input_names(op.INPUTS or 1)[0]
+    return not isinstance(node.op, Gradient) or node.op.wrt == op.input_names(op.inputs_read)[0]
 
 
 def _heavy(op: object) -> bool:

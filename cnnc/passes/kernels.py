@@ -31,10 +31,13 @@ class Kernels:
             return None
         if id(node) in self.made:
             return self.made[id(node)]
-        layouts = room.places.of(node)
+        layouts = room.layouts(node)
+        strip = room.strips.get(node.name)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
-        form = self.choose(op.kernel_forms(wrt, layouts, self.target))
+        op = strip.part(op) if strip else op
+        late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
+        form = late or self.choose(op.kernel_forms(wrt, layouts, self.target))
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
@@ -44,8 +47,9 @@ class Kernels:
 
     def share(self, name: str, form: Form, node: Node, room: Room) -> Kernel:
         """The kernel of this form, fused ops and layouts: a known one, or a new one."""
-        layouts = tuple(room.places.layouts.get(t) for t in node.epilogue_inputs)
-        result = room.places.layouts.get(node.name)
+        seen = room.layouts(node)
+        layouts = tuple(seen.get(f"epilogue{i}") for i in range(len(node.epilogue_inputs)))
+        result = seen.get("result")
         if in_a_row(node.epilogue, layouts, result):
             form, result = form.flat(), None
         key = (form, node.epilogue, layouts, result if node.epilogue else None)
@@ -58,7 +62,7 @@ class Kernels:
             while name in self.names:
                 name += "_"
             self.names.add(name)
-            floats = node.name in room.segments.batch
+            floats = node.name in room.segments.batch or node.name in room.late
             gradient = node.name in room.places.gradient_of and not floats
             known = Kernel(name, form, node.epilogue, layouts, (layer,), gradient, floats, result)
         elif layer not in known.layers:

@@ -64,6 +64,9 @@ def find_places(graph: Graph) -> Places:
             continue
         layout = _layout(node, halos.get(node.name, ()))
         source = node.inputs[0] if node.inputs else None
+        if source is not None and _is_view(node) and graph.node(source).shape == node.shape:
+            # The source has whatever halo the readers of its views need.
+            layout = layouts[source]
         if (source is not None and _is_view(node) and layouts[source].dense and layout.dense) or (
             source is not None and _is_view(node) and layouts[source] == layout
         ):

@@ -19,7 +19,7 @@ from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import block_cost
 from cnnc.passes.kernels import Kernels
-from cnnc.passes.room import LINE, Room, floats_of, make_room, on_line
+from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.single import NotSingleError, one_sample
 from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
@@ -32,10 +32,10 @@ _MOST_GROUPS = 16
 
 def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
     """Lay out a fused graph for a target; `choose` takes a kernel's algorithm."""
-    slots, trained, arena = _arena(graph)
-    main = make_room(graph, 0)
-    step = make_room(graph.step, floats_of(main, main.shared)) if graph.step else None
-    parts = floats_of(step, step.parts) if step else 0
+    main = make_room(graph, 0, target)
+    step = make_room(graph.step, shared_end(main), target) if graph.step else None
+    slots, summed, trained, arena = _arena(graph, step.direct if step else ())
+    parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
     wanted: list[tuple[str, Room, set[str]]] = [
         ("infer", main, {output.tensor for output in graph.outputs})
@@ -50,7 +50,7 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
         order.lives.pin(planner.pins)
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
-    top = max([0, *(floats_of(room, room.shared) for room in (main, step) if room)])
+    top = max([0, *(shared_end(room) for room in (main, step) if room)])
     alone, why = _single(graph, planner, top)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
@@ -66,8 +66,9 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
         loss,
         train,
         graph.training,
-        max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * arena))),
+        max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * summed))),
         graph.digest,
+        summed,
         trained,
         top if alone is None else alone[1],
         parts,
@@ -75,6 +76,32 @@ def plan(graph: Graph, target: Target, choose: Choice = best_guess) -> Program:
         alone[0] if alone else None,
         why,
     )
+
+
+def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int, int, int]:
+    """Every parameter's slot, and where three parts of the arena end.
+
+    First lie those whose gradients are summed over groups of blocks, then those whose gradient is
+    computed once (`direct`), last those that are not trained. Slots are in the graph's order, those
+    that are trained first.
+    """
+    order = sorted(graph.parameters, key=lambda p: not p.trained)
+    offsets: dict[str, int] = {}
+    ends, top = [], 0
+    for part in (
+        [p for p in order if p.trained and p.name not in direct],
+        [p for p in order if p.trained and p.name in direct],
+        [p for p in order if not p.trained],
+    ):
+        for p in part:
+            offsets[p.name] = top
+            top += on_line(prod(p.shape))
+        ends.append(top)
+    slots = tuple(
+        Slot(p.name, p.shape, offsets[p.name], p.initializer, p.fan_in, p.fan_out, p.trained)
+        for p in order
+    )
+    return slots, ends[0], ends[1], ends[2]
 
 
 def _single(
@@ -86,7 +113,7 @@ def _single(
         lowered = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
-    room = make_room(lowered.graph, shared_from, "_single")
+    room = make_room(lowered.graph, shared_from, target, "_single")
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.graph.outputs})
     order.lives.pin(alone.pins)
@@ -100,18 +127,8 @@ def _single(
         offset = schedule.offset(room.places.root(output.tensor))
         results.append(Result(output.name, shape, offset, kernel.name))
     # Registers of a few channels are read whole, up to a line beyond the last number.
-    end = max(shared_from, floats_of(room, room.shared)) + LINE
+    end = max(shared_from, shared_end(room)) + LINE
     return (Single(schedule, tuple(results), lowered.most, lowered.graph), end), ""
-
-
-def _arena(graph: Graph) -> tuple[tuple[Slot, ...], int, int]:
-    """Every parameter's slot, those that are trained first; the floats of these, and of all."""
-    slots, offset, trained = [], 0, 0
-    for p in sorted(graph.parameters, key=lambda p: not p.trained):
-        slots.append(Slot(p.name, p.shape, offset, p.initializer, p.fan_in, p.fan_out, p.trained))
-        offset += on_line(prod(p.shape))
-        trained = offset if p.trained else trained
-    return tuple(slots), trained, offset
 
 
 def _judges(graph: Graph) -> tuple[Judge, ...]:
@@ -162,9 +179,11 @@ class _Planner:
         at = room.segments.at
         nodes = [node for node in _needed(room.graph, wanted) if room.places.computes(node)]
         nodes.sort(key=lambda node: at[node.name])
-        steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in room.segments.once)
+        after = room.segments.once | room.late
+        steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in after)
+        late = tuple(Step(n, at[n.name]) for n in nodes if n.name in room.late)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        lives = find_lives(steps, room.places, room.segments.batch, ends)
+        lives = find_lives(steps, room, ends, late)
         return _Order(room, tuple(nodes), steps, lives)
 
     def schedule(self, name: str, order: _Order) -> Schedule:
@@ -194,7 +213,7 @@ class _Planner:
         found = []
         for output in room.graph.outputs:
             node = room.graph.node(output.tensor)
-            form = output_store(room.places.layouts[output.tensor])
+            form = output_store(room.places.layouts[output.tensor], self.kernels.target)
             plain = replace(node, epilogue=(), epilogue_inputs=())
             kernel = self.kernels.share(f"{output.name}_store", form, plain, room)
             offset = infer.offset(room.places.root(output.tensor)) if infer else 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
-from cnnc.ir.graph import Graph
+from cnnc.ir.graph import Graph, Node
+from cnnc.ir.interpret import operand_names
+from cnnc.ops.layout import Layout, Machine
+from cnnc.ops.op import Cut, Gradient
+from cnnc.passes.moves import find_moves
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
+from cnnc.passes.strips import Strip, find_strips
 
 LINE = 16
 """Floats in a cache line, on which every parameter and every row of statistics starts."""
@@ -15,36 +20,145 @@ LINE = 16
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats."""
+    """A graph, its layouts and segments; `shared` and `parts` give offsets by tensor, in floats.
+
+    Layouts are those of the memory: where only a strip is ever needed, of a strip.
+    `late` are the parameter gradients that are computed for all blocks at once, at the end of their
+    segment.
+    """
 
     graph: Graph
     places: Places
     segments: Segments
     shared: dict[str, int]
     parts: dict[str, int]
+    strips: dict[str, Strip]
+    """By the name of the node that is computed strip by strip."""
+    wholes: Places
+    """Layouts as if there were no strips."""
+
+    moves: dict[str, str]
+    """Tensors that a sum over the batch moves to where they are kept, and the node of that sum."""
+
+    late: frozenset[str] = frozenset()
+    """Gradients of parameters that are computed for all blocks at once, after their segment."""
+
     suffix: str = ""
     """Of the names of its kernels."""
 
+    def whole(self, tensor: str) -> Layout:
+        """The layout of all of a tensor."""
+        return self.wholes.layouts[tensor]
 
-def make_room(graph: Graph, shared_from: int, suffix: str = "") -> Room:
+    def layouts(self, node: Node) -> dict[str, Layout]:
+        """What a node's kernel sees: layouts by operand name, its result's and its epilogue's."""
+        strip = self.strips.get(node.name)
+        found = self.places.of(node)
+        if strip is not None:
+            names = names_by_operand(node)
+            whole = self.wholes.of(node)
+            found = {operand: strip.layout(names[operand], at) for operand, at in whole.items()}
+        if node.name in self.moves:
+            found["result"] = self.passing(node.name)
+        if node.inputs and self.moves.get(node.inputs[0]) == node.name:
+            first = next(o for o, name in operand_names(node).items() if name == node.inputs[0])
+            found["moved"], found[first] = found[first], self.passing(node.inputs[0])
+        return found
+
+    def passing(self, tensor: str) -> Layout:
+        """Where a tensor lies until it is moved."""
+        strip, whole = self.strips.get(tensor), self.whole(tensor)
+        return whole if strip is None else strip.layout(tensor, whole, local=True)
+
+    def passes(self, tensor: str, node: Node) -> bool:
+        """Whether a node makes or reads a tensor before it is moved."""
+        return tensor in self.moves and node.name in (tensor, self.moves[tensor])
+
+    def strips_of_parts(self, name: str) -> int:
+        """Of how many strips a block's part of a sum consists."""
+        strip = self.strips.get(name)
+        return strip.count if strip and strip.cut is Cut.ROWS else 1
+
+    @property
+    def direct(self) -> frozenset[str]:
+        """Parameters whose gradient is computed once, not summed over groups of blocks."""
+        once = self.late | self.segments.once
+        return frozenset(p for p, node in self.graph.gradients if node in once)
+
+
+def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = "") -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
+    whole = find_places(graph)
+    # Between no two barriers there is a cache to be gained that depth first does not.
+    strips = find_strips(graph, whole, segments, machine) if segments.count > 1 else {}
+    room = Room(
+        graph,
+        _in_strips(whole, strips),
+        segments,
+        {},
+        {},
+        strips,
+        whole,
+        {},
+        _find_late(graph, whole, machine),
+        suffix,
+    )
+    if segments.count > 1:
+        room.moves.update(find_moves(graph, whole, segments, strips, machine))
     gradients = {node for _, node in graph.gradients}
-    shared: dict[str, int] = {}
-    parts: dict[str, int] = {}
+    shared, parts = room.shared, room.parts
     top, parts_top = shared_from, 0
     for node in graph.nodes:
         if node.name not in segments.batch or node.name in gradients:
             continue
         shared[node.name], top = top, top + on_line(prod(node.shape))
         if segments.reduced(node.name):
-            parts[node.name], parts_top = parts_top, parts_top + on_line(prod(node.shape))
-    return Room(graph, find_places(graph), segments, shared, parts, suffix)
+            parts[node.name], parts_top = parts_top, parts_top + _part_floats(room, node)
+    return room
 
 
-def floats_of(room: Room, offsets: dict[str, int]) -> int:
-    """Where the last of these offsets ends; 0 where there is none."""
-    ends = (at + on_line(prod(room.graph.node(name).shape)) for name, at in offsets.items())
+def _find_late(graph: Graph, places: Places, machine: Machine) -> frozenset[str]:
+    """The parameter gradients whose op has a kernel for all blocks at once."""
+    found = set()
+    for _, name in graph.gradients:
+        node = graph.node(name)
+        if isinstance(node.op, Gradient) and not node.epilogue:
+            form = node.op.of.batch_form(node.op.wrt, places.of(node), machine)
+            found |= {name} if form is not None else set()
+    return frozenset(found)
+
+
+def _in_strips(places: Places, strips: dict[str, Strip]) -> Places:
+    """The same with memory for only a strip of what is local to one."""
+    layouts = {
+        name: strips[name].layout(name, whole)
+        if name in strips and name in strips[name].local
+        else whole
+        for name, whole in places.layouts.items()
+    }
+    return replace(places, layouts=layouts)
+
+
+def names_by_operand(node: Node) -> dict[str, str]:
+    """The tensor that a kernel's pointer stands for, its result's and its epilogue's too."""
+    extra = {f"epilogue{i}": name for i, name in enumerate(node.epilogue_inputs)}
+    return {**operand_names(node), **extra, "result": node.name}
+
+
+def _part_floats(room: Room, node: Node) -> int:
+    return on_line(prod(node.shape) * room.strips_of_parts(node.name))
+
+
+def shared_end(room: Room) -> int:
+    """Where the last of the shared floats ends; 0 where there is none."""
+    ends = (at + on_line(prod(room.graph.node(n).shape)) for n, at in room.shared.items())
+    return max(ends, default=0)
+
+
+def parts_end(room: Room) -> int:
+    """Where the last of a block's parts ends; 0 where there is none."""
+    ends = (at + _part_floats(room, room.graph.node(n)) for n, at in room.parts.items())
     return max(ends, default=0)
 
 

@@ -2,7 +2,7 @@
 
 A tensor of the whole batch (Trait.BATCH) is known once every sample has been through the segment
 that makes its parts; whatever reads it waits for the next segment. Everything runs as early as it
-can.
+can, but for nodes that say otherwise (`Node.late`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def find_segments(nodes: Sequence[Node]) -> Segments:
         for name in (*node.inputs, *node.epilogue_inputs):
             first_read[name] = min(first_read.get(name, at[node.name]), at[node.name])
     for node in nodes:
-        if isinstance(node.op, Input):
+        if isinstance(node.op, Input) or node.late:
             at[node.name] = first_read.get(node.name, 0)
     return Segments(at, max([0, *at.values()]) + 1, batch, frozenset(once))
 

@@ -13,7 +13,7 @@ from cnnc.ir.graph import Node
 from cnnc.ir.program import Buffer
 from cnnc.ops.layout import Layout
 from cnnc.passes.memory import Lifetime, place
-from cnnc.passes.places import Places
+from cnnc.passes.room import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,31 @@ class Lives:
 
 
 def find_lives(
-    steps: Sequence[Step], places: Places, batch: Collection[str], ends: Collection[str]
+    steps: Sequence[Step], room: Room, ends: Collection[str], late: Sequence[Step] = ()
 ) -> Lives:
-    """When each piece of memory must hold; `ends` are read when their segment is over."""
+    """When each piece of memory must hold; `ends` are read when their segment is over.
+
+    `late` run when every block has been through their segment: what they read is kept until then.
+    """
     local, kept = [], []
-    for root, (first, last) in _uses(steps, places, batch, ends).items():
+    places = room.places
+    until: dict[str, int] = {}
+    for step in late:
+        for name in step.node.inputs:
+            root = places.root(name)
+            until[root] = max(step.segment, until.get(root, step.segment))
+    for root, (first, last) in _uses(steps, room, ends).items():
         start, stop = steps[first].segment, steps[last].segment
-        if start == stop:
+        stop = max(stop, until.get(root, stop))
+        if start == stop and root not in until:
             local.append(Lifetime(root, places.layouts[root], first, last))
         else:
             kept.append(Lifetime(root, places.layouts[root], start, stop))
+    places_of = {step.node.name: index for index, step in enumerate(steps)}
+    for tensor, mover in room.moves.items():
+        if tensor in places_of and mover in places_of:
+            span = places_of[tensor], places_of[mover]
+            local.append(Lifetime(f"{tensor} on its way", room.passing(tensor), *span))
     return Lives(tuple(local), tuple(kept))
 
 
@@ -113,10 +128,10 @@ def _buffer(life: Lifetime, offsets: dict[str, int]) -> Buffer:
     return Buffer(life.tensor, life.layout, offsets[life.tensor], life.first, life.last, pinned)
 
 
-def _uses(
-    steps: Sequence[Step], places: Places, batch: Collection[str], ends: Collection[str]
-) -> dict[str, tuple[int, int]]:
+def _uses(steps: Sequence[Step], room: Room, ends: Collection[str]) -> dict[str, tuple[int, int]]:
     """Between which steps each piece of memory must hold: from the first writer to the last use."""
+    places, batch = room.places, room.segments.batch
+    turns = _turns(steps, room)
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     starts: dict[int, int] = {}
@@ -131,11 +146,28 @@ def _uses(
         writes = [] if node.name in places.gradient_of or node.name in batch else [node.name]
         for name in writes:
             # Arrays are brought in before a segment's first call.
-            start = index if node.inputs else starts[step.segment]
-            first.setdefault(places.root(name), start)
+            start = turns[index][0] if node.inputs else starts[step.segment]
+            local = node.name in room.strips and node.name in room.strips[node.name].local
+            first.setdefault(places.root(name), index if local else start)
         for tensor in (*reads, *map(places.root, writes)):
-            last[tensor] = index
+            local = node.name in room.strips and tensor in room.strips[node.name].local
+            last[tensor] = index if local else turns[index][1]
     for tensor in map(places.root, ends):
         if tensor in last:
             last[tensor] = max(last[tensor], stops[steps[last[tensor]].segment])
     return {tensor: (first[tensor], last[tensor]) for tensor in first}
+
+
+def _turns(steps: Sequence[Step], room: Room) -> list[tuple[int, int]]:
+    """For each step the first and the last of those that are gone through in turn with it.
+
+    What is not local to a strip must hold from the first turn to the last.
+    """
+    spans: dict[int, tuple[int, int]] = {}
+    numbers = []
+    for index, step in enumerate(steps):
+        strip = room.strips.get(step.node.name)
+        number = strip.number if strip else -1 - index
+        numbers.append(number)
+        spans[number] = (spans.get(number, (index, index))[0], index)
+    return [spans[number] for number in numbers]

@@ -118,6 +118,11 @@ def _line(example: Example) -> tuple[Form, ...]:
     return example.op.kernel_forms(None, layouts, TARGETS["x86-64-v4"])
 
 
+def test_an_unknown_algorithm_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown algorithm strassen; there are direct, winograd"):
+        prefer("strassen")
+
+
 def test_a_gradient_by_the_bias_has_one_form() -> None:
     (form,) = _forms(_conv(64, (64, 32, 32), 1), "bias")
     assert form.ALGORITHM == "direct"

@@ -108,6 +108,26 @@ def test_register_tiles_fit_the_registers(target: str) -> None:
 
 def test_a_large_network_keeps_fewer_partial_gradients() -> None:
     small = program_of("input x: float32[8]\ndense(8)")
-    large = program_of("input x: float32[8000]\ndense(8000)")
+    large = program_of("input x: float32[4000, 3, 3]\nconv(2000, 3x3)")
     assert small.groups == 16
     assert large.groups == 1
+
+
+def test_a_large_dense_layer_sums_its_weight_gradient_once_for_all_blocks() -> None:
+    program = program_of("input x: float32[300]\ndense(200) -> relu\ndense(3)")
+    assert program.train is not None
+    (segment,) = program.train.segments
+    assert [call.computes for call in segment.finish] == ["dense1.weight_grad"]
+    assert "dense1.weight_grad" not in {call.computes for call in segment.calls}
+    # What it reads waits for it, and its place is outside the partial sums.
+    assert {buffer.tensor for buffer in program.train.kept} >= {"x"}
+    (slot,) = (slot for slot in program.slots if slot.name == "dense1.weight")
+    assert program.summed <= slot.offset < program.trained
+
+
+def test_a_small_dense_layer_is_summed_block_by_block() -> None:
+    program = program_of("input x: float32[30]\ndense(20) -> relu\ndense(3)")
+    assert program.train is not None
+    assert not program.train.kept
+    assert not program.train.segments[0].finish
+    assert program.summed == program.trained

@@ -1,0 +1,88 @@
+"""Networks whose segments go strip by strip, and that compute activations again: awkward shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnnc
+from cnnc.diagnostics import Source
+from cnnc.frontend import parse, resolve
+from cnnc.ir.graph import Graph
+from tests.module.reference import Reference
+from tests.ops.test_kernels import runnable_targets
+
+TEXT = """
+model strips(classes=4) {
+    input image: float32[3, 62, 43]
+    conv(17, 1x1) -> batchnorm -> relu
+    depthwise(3x3, pad=1, bias=no) -> batchnorm -> relu
+    conv(33, 1x1, bias=no) -> batchnorm -> relu
+    depthwise(3x3, stride=2, pad=1) -> batchnorm
+    shortcut = identity
+    main = conv(33, 1x1) -> batchnorm -> relu
+    add(main, shortcut) -> relu
+    conv(7, 3x3) -> batchnorm -> relu
+    global_avgpool
+    dense(classes)
+}
+train {
+    loss cross_entropy
+    optimizer sgd(lr=0.1)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return resolve(parse(Source("strips.cnn", TEXT)))
+
+
+@pytest.fixture(scope="module", params=runnable_targets())
+def model_class(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    path = tmp_path_factory.mktemp("strips") / "strips.cnn"
+    path.write_text(TEXT)
+    return cnnc.compile(path, target=request.param)
+
+
+def data(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(samples)
+    images = rng.standard_normal((samples, 3, 62, 43)).astype(np.float32)
+    return images, rng.integers(0, 4, samples)
+
+
+@pytest.mark.parametrize("samples", [1, 15, 16, 17, 33])
+def test_a_step_in_strips_equals_its_reference(
+    graph: Graph, model_class: Any, samples: int
+) -> None:
+    net = model_class(seed=1, threads=1)
+    reference = Reference(graph, net)
+    images, labels = data(samples)
+    loss, gradients = reference.gradients(images, target=labels)
+    assert net.train_step(images, labels) == pytest.approx(loss, rel=1e-5)
+    for name, wanted in gradients.items():
+        # A bias in front of a batchnorm has no gradient: what is left is rounding.
+        scale = max(float(abs(wanted).max()), 1e-2)
+        assert float(abs(net.gradients[name] - wanted).max()) < 2e-4 * scale, name
+
+
+def test_strips_give_the_same_bits_for_any_number_of_threads(model_class: Any) -> None:
+    images, labels = data(33)
+    results = []
+    for threads in (1, 2):
+        net = model_class(seed=1, threads=threads)
+        net.train_step(images, labels)
+        net.train_step(images, labels)
+        results.append({name: view.copy() for name, view in net.parameters.items()})
+    for name, view in results[0].items():
+        assert np.array_equal(view, results[1][name]), name
+
+
+def test_a_nan_in_a_strip_reaches_the_loss_and_every_gradient_behind_it(model_class: Any) -> None:
+    net = model_class(seed=1, threads=1)
+    images, labels = data(17)
+    images[16, 0, 61, 42] = np.nan
+    assert np.isnan(net.train_step(images, labels))
+    assert np.isnan(net.gradients["dense1.weight"]).any()
