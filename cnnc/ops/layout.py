@@ -118,6 +118,10 @@ class Form:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
 
+    def cycles(self) -> float:
+        """What a core needs for one call, by the form's cost model; 0 where it has none."""
+        return 0
+
     def reason(self) -> str:
         """One line for the program's text: which algorithm and tiles, and why."""
         return ""

@@ -25,12 +25,14 @@ class Single:
     """What stands in for an op.
 
     plain: whether it reads its first input as a plain row, with the halo that the caller's array
-    has. packed: what makes, once for many calls, the operand `packed` of the op's weight.
+    has. packed: what makes, once for many calls, the operand `packed` of the op's weight. others:
+    what computes the same by another algorithm.
     """
 
     op: Op
     plain: bool = False
     packed: Op | None = None
+    others: tuple[Single, ...] = ()
 
 
 def groups_of(channels: int, lanes: int) -> int:

@@ -14,6 +14,7 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import PackedWeight, Single, groups_of
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
+from cnnc.ops.single_winograd import single_winograd as winograd
 from cnnc.ops.window import Geometry, Pads
 
 
@@ -79,7 +80,8 @@ def single_conv(
             "conv", geometry, channels, filters, shape[1:], output[1:], bias, lanes, plain
         )
         packed = PackedWeight(filters, channels, window, channels * window, window, lanes)
-        return Single(op, plain is not None, packed)
+        others = () if plain is not None else winograd(geometry, shape, output, lanes, bias=bias)
+        return Single(op, plain is not None, packed, others)
     if geometry.groups != channels or filters != channels:
         return None
     op = SingleConv("depthwise", geometry, channels, filters, shape[1:], output[1:], bias, lanes)

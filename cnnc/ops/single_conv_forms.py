@@ -125,6 +125,7 @@ class SingleForward(SingleForm):
 
     columns: Tiles
     kernel_columns: Tiles
+    registers: int
 
     MACRO: ClassVar[str] = "forward"
 
@@ -142,10 +143,19 @@ class SingleForward(SingleForm):
         """Where the first value lies that a tile reads, under the loops over channels and taps."""
         return self.read_at((*self.reads, column * self.last.stride - self.last.pad))
 
+    def rereads(self, height: int, width: int, taps: int) -> bool:
+        """Whether the values under a tile's window are too many to be kept beside its sums."""
+        values = (width - 1) * self.last.stride + (taps - 1) * self.last.dilation + 1
+        return taps > 1 and height * (width + 1) + values >= self.registers
+
     @property
     def held(self) -> int:
         """Registers of the tile's shorter side."""
         return min(self.filters[0][1], self.columns[0][1])
+
+    def cycles(self) -> float:
+        outputs = prod(loop.trips for loop in self.rows) * self.y.extents[-1]
+        return self.y.channels * self.channels * self.window * outputs / 2 / 0.8
 
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.columns[0][1]}"
@@ -252,6 +262,7 @@ def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleFor
         tile_loops("o0", y.channels, groups),
         tile_loops("column", y.extents[-1], columns),
         tile_loops("k0", op.geometry.kernel[-1], longest),
+        machine.registers,
     )
 
 
@@ -273,6 +284,7 @@ def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleD
         tile_loops("o0", y.channels, 1),
         tile_loops("column", y.extents[-1], columns),
         tile_loops("k0", op.geometry.kernel[-1], longest),
+        machine.registers,
     )
 
 

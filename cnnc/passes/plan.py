@@ -118,7 +118,7 @@ def _single(
     if most == 0:
         return None, "a block takes less time than a sample alone"
     try:
-        lowered = one_sample(graph, target.lanes)
+        lowered = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
     room = make_room(lowered.graph, shared_from, target, "_single")

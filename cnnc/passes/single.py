@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.ir.graph import Graph, Node, Output
+from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
+from cnnc.passes.choice import Choice, best_guess
 
 _SCALARS = 4
 """Channels of an input up to which a convolution reads it in its own order."""
@@ -32,9 +34,9 @@ class OneSample:
     most: int
 
 
-def one_sample(graph: Graph, lanes: int) -> OneSample:
-    """Lower a fused graph's inference. Raises NotSingleError."""
-    walk = _Lowering(graph, lanes)
+def one_sample(graph: Graph, machine: Machine, choose: Choice = best_guess) -> OneSample:
+    """Lower a fused graph's inference; `choose` takes an algorithm. Raises NotSingleError."""
+    walk = _Lowering(graph, machine, choose)
     for node in _needed(graph):
         walk.lower(node)
     outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
@@ -48,7 +50,7 @@ def one_sample(graph: Graph, lanes: int) -> OneSample:
         gradients=(),
         step=None,
     )
-    return OneSample(lowered, _most(graph, lowered, lanes))
+    return OneSample(lowered, _most(graph, lowered, machine.lanes))
 
 
 def _needed(graph: Graph) -> list[Node]:
@@ -73,12 +75,18 @@ class _Lowering:
     """A walk in the graph's order; `rows` and `lanes_of` give the lowered tensors by form."""
 
     graph: Graph
-    lanes: int
+    machine: Machine
+    choose: Choice
     nodes: list[Node] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
     lanes_of: dict[str, str] = field(default_factory=dict)
     halos: dict[str, Pads] = field(default_factory=dict)
     """Tensors that are plain rows with a halo, for convolutions only."""
+
+    @property
+    def lanes(self) -> int:
+        """Channels of a register."""
+        return self.machine.lanes
 
     def lower(self, node: Node) -> None:
         """Append what computes a node."""
@@ -192,15 +200,31 @@ class _Lowering:
         """What stands in for an op."""
         found = op.for_single(shapes, self.lanes, halo)
         if found is not None:
-            return found
+            return self.taken(found, shapes, result)
         alike = {Trait.ELEMENTWISE, Trait.BY_CHANNEL} & op.TRAITS and Trait.PLACED not in op.TRAITS
         if not alike or any(shape[0] != result[0] for shape in shapes):
             raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
         return Single(op)
 
+    def taken(self, found: Single, shapes: tuple[Shape, ...], result: Shape) -> Single:
+        """The algorithm that the cost models hold for the fastest, or that is asked for."""
+        if not found.others:
+            return found
+        ways = {self.form(way, shapes, result): way for way in (found, *found.others)}
+        return ways[self.choose(tuple(sorted(ways, key=lambda form: form.cycles())))]
+
+    def form(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Form:
+        """The kernel of one of several algorithms, if nobody else asks for halos."""
+        x, y = grouped(shapes[0], self.lanes), grouped(result, self.lanes)
+        layouts = {
+            "input": Layout(x[0], x[1:], way.op.halo(None)),
+            "result": Layout(y[0], y[1:], tuple((0, 0) for _ in y[1:])),
+        }
+        return way.op.kernel_form(None, layouts, self.machine)
+
     def pack(self, weight: str, op: Op) -> str:
         """The packed weight, made once for all that read it."""
-        name = f"{weight}_packed"
+        name = f"{weight}_{op.NAME.removesuffix('_weight')}"
         if not any(node.name == name for node in self.nodes):
             self.nodes.append(Node(name, op, (), (weight,), op.output_shape(()), layer=""))
         return name

@@ -20,6 +20,7 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.passes.choice import prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from cnnc.passes.single import NotSingleError, one_sample
@@ -86,20 +87,38 @@ NETWORKS = {
         t = b -> upsample(2, mode=linear) -> global_maxpool -> gelu
         output p, q, r, s, t
     """,
+    "winograd": """
+        input a: float32[1, 4, 4]
+        input b: float32[3, 5, 7]
+        input c: float32[17, 1, 9]
+        input d: float32[33, 1, 1]
+        input e: float32[40, 3, 2]
+        input f: float32[16, 37, 41]
+        p = a -> conv(1, 3x3, pad=1)
+        q = b -> conv(17, 3x3) -> relu -> maxpool(2)
+        r = b -> conv(5, 3x3, pad=2) -> prelu
+        s = c -> conv(40, 3x3, pad=1, bias=no) -> batchnorm -> gelu
+        t = d -> conv(33, 3x3, pad=1)
+        u = d -> conv(5, 3x3, pad=2)
+        v = e -> conv(40, 3x3, pad=1) -> conv(17, 3x3, pad=[(0, 2), (2, 1)])
+        w = f -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
+        output p, q, r, s, t, u, v, w
+    """,
 }
 SAMPLES = [0, 1, 2, 3, 17, 18]
 
 
-def _forms(network: str, target: str) -> tuple[Graph, Program]:
+def _forms(network: str, target: str, algorithm: str) -> tuple[Graph, Program]:
     text = "model side {\n" + NETWORKS[network] + "}\n"
     forms = dict(lower(Source("side.cnn", text)))
     graph: Graph = forms["graph"]
-    return graph, verify_program(plan(fuse(forms["grad"]), TARGETS[target]))
+    program = plan(fuse(forms["grad"]), TARGETS[target], prefer(algorithm))
+    return graph, verify_program(program)
 
 
 @cache
-def _module(network: str, target: str) -> tuple[Graph, Program, Any]:
-    graph, program = _forms(network, target)
+def _module(network: str, target: str, algorithm: str) -> tuple[Graph, Program, Any]:
+    graph, program = _forms(network, target, algorithm)
     text, stub = render(program, "side.cnn", {}), render_stub(program, "side.cnn")
     built = build("side", text, stub, TARGETS[target])
     return graph, program, load_extension("side", built.loadable)
@@ -107,17 +126,26 @@ def _module(network: str, target: str) -> tuple[Graph, Program, Any]:
 
 def _cases() -> list[Any]:
     return [
-        pytest.param(network, target, marks=pytest.mark.xdist_group(f"single {network} {target}"))
+        pytest.param(
+            network,
+            target,
+            algorithm,
+            marks=pytest.mark.xdist_group(f"single {network} {target} {algorithm}"),
+        )
         for network in NETWORKS
         for target in runnable_targets()
-        if target == runnable_targets()[0] or network in ("convolutions", "rows")
+        for algorithm in ("direct", "winograd")
+        if target == runnable_targets()[0] or network in ("convolutions", "rows", "winograd")
+        if algorithm == "direct" or network == "winograd"
     ]
 
 
 @pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize(("network", "target"), _cases())
-def test_single_samples_equal_the_reference(network: str, target: str, samples: int) -> None:
-    graph, program, module = _module(network, target)
+@pytest.mark.parametrize(("network", "target", "algorithm"), _cases())
+def test_single_samples_equal_the_reference(
+    network: str, target: str, algorithm: str, samples: int
+) -> None:
+    graph, program, module = _module(network, target, algorithm)
     assert program.single is not None, program.blocks_only
     net = module.Model(seed=1, threads=1)
     rng = np.random.default_rng(samples)
@@ -147,7 +175,7 @@ def test_single_samples_equal_the_reference(network: str, target: str, samples: 
 def test_the_lowered_graph_is_well_made(network: str) -> None:
     text = "model side {\n" + NETWORKS[network] + "}\n"
     fused = dict(lower(Source("side.cnn", text)))["fused"]
-    lowered = one_sample(fused, 16)
+    lowered = one_sample(fused, TARGETS["x86-64-v4"])
     verify_graph(lowered.graph)
     assert 1 <= lowered.most <= 15
 
@@ -156,13 +184,14 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
     text = "model m {\n input a: float32[4, 5, 5]\n conv(6, 3x3, groups=2)\n}\n"
     forms = dict(lower(Source("m.cnn", text)))
     with pytest.raises(NotSingleError, match="conv1: conv has no form"):
-        one_sample(forms["fused"], 16)
+        one_sample(forms["fused"], TARGETS["x86-64-v4"])
     assert forms["program"].single is None
     assert "conv1" in forms["program"].blocks_only
 
 
-def test_what_is_packed_follows_every_change_of_a_parameter() -> None:
-    _, _, module = _module("convolutions", runnable_targets()[0])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_what_is_packed_follows_every_change_of_a_parameter(algorithm: str) -> None:
+    _, _, module = _module("convolutions", runnable_targets()[0], algorithm)
     net, fresh = module.Model(seed=1, threads=1), module.Model(seed=2, threads=1)
     rng = np.random.default_rng(0)
     arrays = [
@@ -188,3 +217,18 @@ def test_what_is_packed_follows_every_change_of_a_parameter() -> None:
     del view
     for one, other in zip(net(*arrays), fresh(*arrays), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_many_channels_are_winograd_s_and_few_are_direct() -> None:
+    text = """model m {
+        input a: float32[32, 16, 16]
+        wide = a -> conv(32, 3x3, pad=1)
+        other = a -> conv(32, 3x3, pad=1, stride=2)
+        few = a -> conv(1, 1x1) -> conv(1, 3x3, pad=1)
+        output wide, other, few
+    }"""
+    program = dict(lower(Source("m.cnn", text)))["program"]
+    kernels = {kernel.name: kernel.form for kernel in program.kernels}
+    found = [kernels[f"conv{number}_forward_single"].ALGORITHM for number in range(1, 5)]
+    assert found == ["winograd", "direct", "direct", "direct"]
+    assert "Winograd" in kernels["conv1_forward_single"].reason()
