@@ -88,6 +88,8 @@ class _Tuner:
 
     def list_candidates(self, asked: Asked) -> Chosen:
         """A choice that notes what there is to choose from."""
+        if asked.ways:
+            return Chosen(asked.forms[0])
         names = tuple(asked.candidates())
         if len(names) > 1:
             self.candidates[asked.key] = names
@@ -158,6 +160,8 @@ def _ranked(
     """Each missing kernel's candidate of that rank, its first where it has fewer."""
 
     def chosen(asked: Asked) -> Chosen:
+        if asked.ways:
+            return Chosen(asked.forms[0])
         key = asked.key
         if key in missing:
             names = missing[key]

@@ -21,12 +21,17 @@ ALGORITHMS = ("direct", "winograd")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The kernel whose form is asked for: a direction of an op over these layouts."""
+    """The kernel whose form is asked for: a direction of an op over these layouts.
+
+    `ways` are other ops that compute the same, each over its own layouts. Which of them is taken
+    decides what the program consists of: no measurement of its kernels tells.
+    """
 
     op: Op
     wrt: str | None
     layouts: Layouts
     target: Target
+    ways: tuple[tuple[Op, Layouts], ...] = ()
 
     @property
     def key(self) -> str:
@@ -39,7 +44,10 @@ class Asked:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Its algorithms, what should be fastest first."""
-        return self.op.kernel_forms(self.wrt, self.layouts, self.target)
+        forms = self.op.kernel_forms(self.wrt, self.layouts, self.target)
+        for op, layouts in self.ways:
+            forms += op.kernel_forms(self.wrt, layouts, self.target)
+        return tuple(sorted(forms, key=lambda form: form.cycles())) if self.ways else forms
 
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
@@ -127,6 +135,8 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
     """What was measured; the best guess, and why, for a kernel of which that says nothing."""
 
     def chosen(asked: Asked) -> Chosen:
+        if asked.ways:
+            return best_guess(asked)
         measured = kernels.get(asked.key)
         if measured is None:
             several = len(asked.candidates()) > 1

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.ir.graph import Graph, Node, Output
-from cnnc.ops.layout import Form, Layout, Machine
+from cnnc.ir.target import Target
+from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
-from cnnc.passes.choice import Choice, best_guess
+from cnnc.passes.choice import Asked, Choice, best_guess
 
 _SCALARS = 4
 """Channels of an input up to which a convolution reads it in its own order."""
@@ -34,9 +35,9 @@ class OneSample:
     most: int
 
 
-def one_sample(graph: Graph, machine: Machine, choose: Choice = best_guess) -> OneSample:
+def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> OneSample:
     """Lower a fused graph's inference; `choose` takes an algorithm. Raises NotSingleError."""
-    walk = _Lowering(graph, machine, choose)
+    walk = _Lowering(graph, target, choose)
     for node in _needed(graph):
         walk.lower(node)
     outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
@@ -50,7 +51,12 @@ def one_sample(graph: Graph, machine: Machine, choose: Choice = best_guess) -> O
         gradients=(),
         step=None,
     )
-    return OneSample(lowered, _most(graph, lowered, machine.lanes))
+    return OneSample(lowered, _most(graph, lowered, target.lanes))
+
+
+def _ways(found: Single) -> tuple[Single, ...]:
+    """An algorithm and the others that compute the same."""
+    return (found, *found.others)
 
 
 def _needed(graph: Graph) -> list[Node]:
@@ -75,7 +81,7 @@ class _Lowering:
     """A walk in the graph's order; `rows` and `lanes_of` give the lowered tensors by form."""
 
     graph: Graph
-    machine: Machine
+    target: Target
     choose: Choice
     nodes: list[Node] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
@@ -86,7 +92,7 @@ class _Lowering:
     @property
     def lanes(self) -> int:
         """Channels of a register."""
-        return self.machine.lanes
+        return self.target.lanes
 
     def lower(self, node: Node) -> None:
         """Append what computes a node."""
@@ -210,17 +216,21 @@ class _Lowering:
         """The algorithm that the cost models hold for the fastest, or that is asked for."""
         if not found.others:
             return found
-        ways = {self.form(way, shapes, result): way for way in (found, *found.others)}
-        return ways[self.choose(tuple(sorted(ways, key=lambda form: form.cycles())))]
+        first, *others = ((way.op, self.layouts(way, shapes, result)) for way in _ways(found))
+        form = self.choose(Asked(first[0], None, first[1], self.target, tuple(others))).form
+        return next(
+            way
+            for way, (op, layouts) in zip(_ways(found), (first, *others), strict=True)
+            if op.kernel_form(None, layouts, self.target).ALGORITHM == form.ALGORITHM
+        )
 
-    def form(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Form:
-        """The kernel of one of several algorithms, if nobody else asks for halos."""
+    def layouts(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Layouts:
+        """What the kernel of one of several algorithms sees, if nobody else asks for halos."""
         x, y = grouped(shapes[0], self.lanes), grouped(result, self.lanes)
-        layouts = {
+        return {
             "input": Layout(x[0], x[1:], way.op.halo(None)),
             "result": Layout(y[0], y[1:], tuple((0, 0) for _ in y[1:])),
         }
-        return way.op.kernel_form(None, layouts, self.machine)
 
     def pack(self, weight: str, op: Op) -> str:
         """The packed weight, made once for all that read it."""
