@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.conv_strips import Strip
-from cnnc.ops.conv_window import Window
+from cnnc.ops.conv_window import Gathering, Window
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, chunked
 
@@ -198,29 +198,9 @@ class ConvInputGrad(Summed):
         return min(self.channels[0][1], max(self.widths))
 
     @property
-    def gathers(self) -> tuple[Loop | Clipped, ...]:
-        """Loops over the outputs that read a row of x, along each outer axis."""
-        return tuple(w.gather for w in self.outer)
-
-    @property
-    def gather_variables(self) -> tuple[str, ...]:
-        """Variables that `gather_lines` assign."""
-        return tuple(name for w in self.outer for name in w.gather_variables)
-
-    @property
-    def gather_lines(self) -> tuple[str, ...]:
-        """What a step begins with."""
-        return tuple(line for w in self.outer for line in w.gather_lines)
-
-    @property
-    def gather_rows(self) -> tuple[Affine, ...]:
-        """The output positions that a step reads."""
-        return tuple(w.gather_row for w in self.outer)
-
-    @property
-    def gather_taps(self) -> tuple[Affine, ...]:
-        """The taps that it meets."""
-        return tuple(Affine.of(w.tap.variable) for w in self.outer)
+    def gather(self) -> Gathering:
+        """What a row gathers from."""
+        return Gathering(self.outer)
 
     def operands(self) -> tuple[str, ...]:
         return (*self.reads_from(self.y_name), "result")

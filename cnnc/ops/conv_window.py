@@ -109,3 +109,35 @@ class Window:
     def _remainder(self) -> str:
         """The first tap that meets an input position."""
         return f"({self.input.at + self.pad}) % {self.stride}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """The outer axes of a kernel whose input positions gather from the outputs that read them."""
+
+    axes: tuple[Window, ...]
+
+    @property
+    def loops(self) -> tuple[Loop | Clipped, ...]:
+        """Over the outputs that read an input row, along each axis."""
+        return tuple(w.gather for w in self.axes)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables that `lines` assign."""
+        return tuple(name for w in self.axes for name in w.gather_variables)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a step begins with."""
+        return tuple(line for w in self.axes for line in w.gather_lines)
+
+    @property
+    def rows(self) -> tuple[Affine, ...]:
+        """The output positions that a step reads."""
+        return tuple(w.gather_row for w in self.axes)
+
+    @property
+    def taps(self) -> tuple[Affine, ...]:
+        """The taps that it meets."""
+        return tuple(Affine.of(w.tap.variable) for w in self.axes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.conv_strips import Strip, strips
-from cnnc.ops.conv_window import Window
+from cnnc.ops.conv_window import Gathering, Window
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, axes, chunked, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in, plain_layout
@@ -200,33 +200,13 @@ class SingleTransposed(SingleForm):
         return tuple(w.input for w in self.outer)
 
     @property
-    def gathers(self) -> tuple[Loop | Clipped, ...]:
-        """Loops over the input rows that reach a row of the result."""
-        return tuple(w.gather for w in self.outer)
-
-    @property
-    def gather_variables(self) -> tuple[str, ...]:
-        """Variables that `gather_lines` assign."""
-        return tuple(name for w in self.outer for name in w.gather_variables)
-
-    @property
-    def gather_lines(self) -> tuple[str, ...]:
-        """What a step begins with."""
-        return tuple(line for w in self.outer for line in w.gather_lines)
-
-    @property
-    def gather_rows(self) -> tuple[Affine, ...]:
-        """The input positions that a step reads."""
-        return tuple(w.gather_row for w in self.outer)
-
-    @property
-    def gather_taps(self) -> tuple[Affine, ...]:
-        """The taps that it meets."""
-        return tuple(Affine.of(w.tap.variable) for w in self.outer)
+    def gather(self) -> Gathering:
+        """What a row gathers from."""
+        return Gathering(self.outer)
 
     def first_read(self, column: Affine) -> Affine:
         """Where the value under a tile's first column lies."""
-        return self.read_at((*self.gather_rows, column))
+        return self.read_at((*self.gather.rows, column))
 
     @property
     def widths(self) -> tuple[int, ...]:
