@@ -7,7 +7,6 @@ other. A network with an op that has no such form is left to blocks of samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -17,6 +16,7 @@ from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
+from cnnc.passes.alone import samples_alone
 from cnnc.passes.choice import Asked, Choice, best_guess
 
 _SCALARS = 4
@@ -51,7 +51,7 @@ def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> One
         gradients=(),
         step=None,
     )
-    return OneSample(lowered, _most(graph, lowered, target.lanes))
+    return OneSample(lowered, samples_alone(graph, lowered, target))
 
 
 def _ways(found: Single) -> tuple[Single, ...]:
@@ -272,22 +272,3 @@ class _Lowering:
     def add(self, node: Node) -> None:
         """Append a node."""
         self.nodes.append(node)
-
-
-def _most(graph: Graph, lowered: Graph, lanes: int) -> int:
-    """Samples that take less time one by one than as a block, by register operations.
-
-    Both graphs count registers: a block's multiply-adds are those of a sample.
-    """
-    block = _operations(graph.nodes, graph)
-    alone = _operations(lowered.nodes, lowered)
-    return max(1, min(lanes - 1, int(0.9 * block / max(1, alone))))
-
-
-def _operations(nodes: Iterable[Node], graph: Graph) -> int:
-    total = 0
-    for node in nodes:
-        if isinstance(node.op, Op) and Trait.LOSS not in node.op.TRAITS:
-            total += node.op.multiply_adds(tuple(graph.node(i).shape for i in node.inputs))
-            total += prod(node.shape) if Trait.BATCH not in node.op.TRAITS else 0
-    return total

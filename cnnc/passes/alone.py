@@ -1,0 +1,64 @@
+"""How many samples take less time one by one than as a block: a count of cycles of both ways.
+
+A block has every multiply-add in full registers, whatever the channels; its tensors are as many
+times larger as it has samples, and soon larger than a cache. A single sample's stay cached, but it
+reads all weights for itself. Chooses nothing else, and knows no kernel.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnnc.ir.graph import Graph, Node
+from cnnc.ir.target import Target
+from cnnc.ops.op import Op, Trait
+
+_OPERATIONS = 2
+"""Registers in a cycle, multiplied and added or only passed on."""
+
+_BEYOND = 3
+"""Bytes in a cycle, to and from what is beyond the second-level cache, while others wait."""
+
+_WEIGHTS_BEYOND, _WEIGHTS_WITHIN = 8, 32
+"""The same for weights, which are read in their order: from beyond that cache, and from it."""
+
+_GAIN = 0.9
+"""What the one way must take of the other's time, to be worth another result by rounding."""
+
+
+def samples_alone(graph: Graph, lowered: Graph, target: Target) -> int:
+    """Up to so many, from 1 to `target.lanes`: then whole blocks of samples go one by one, too.
+
+    Both graphs count registers: the multiply-adds of a block are those of a sample.
+    """
+    register = 4 * target.lanes
+    block = _operations(graph) / _OPERATIONS + 2 * _large(graph, register, target) / _BEYOND
+    weights = 4 * sum(prod(parameter.shape) for parameter in graph.parameters)
+    alone = _operations(lowered) / _OPERATIONS
+    alone += 2 * _large(lowered, register, target) / _BEYOND
+    alone += weights / (_WEIGHTS_BEYOND if weights > target.level2 else _WEIGHTS_WITHIN)
+    return max(1, min(target.lanes, int(_GAIN * block / max(1.0, alone))))
+
+
+def _computed(graph: Graph) -> list[tuple[Op, Node]]:
+    """The nodes of inference that are computed for every sample."""
+    return [
+        (node.op, node)
+        for node in graph.nodes
+        if isinstance(node.op, Op) and not node.op.TRAITS & {Trait.LOSS, Trait.BATCH, Trait.VIEW}
+    ]
+
+
+def _operations(graph: Graph) -> int:
+    """Registers that are multiplied and added, and that are stored."""
+    total = 0
+    for op, node in _computed(graph):
+        shapes = tuple(graph.node(name).shape for name in node.inputs)
+        total += op.multiply_adds(shapes) + prod(node.shape)
+    return total
+
+
+def _large(graph: Graph, register: int, target: Target) -> int:
+    """Bytes of the tensors that are larger than the second-level cache."""
+    sizes = (register * prod(node.shape) for _, node in _computed(graph))
+    return sum(size for size in sizes if size > target.level2)
