@@ -43,7 +43,7 @@ class AdaptiveAvgPool(Op):
     size: tuple[int, ...]
 
     NAME: ClassVar[str] = "adaptive_avgpool"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL, Trait.BY_WINDOWS})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("size", Kind.EXTENT, "extents of the output, one for all axes or one per axis"),
     )

@@ -43,7 +43,7 @@ class AvgPool(Op):
     count_pad: bool = True
 
     NAME: ClassVar[str] = "avgpool"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL, Trait.BY_WINDOWS})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("size", Kind.EXTENT, "window, one extent or one per axis"),
         Field("stride", Kind.EXTENT, "step between windows; the window's size by default", None),

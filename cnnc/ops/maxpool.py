@@ -41,7 +41,7 @@ class MaxPool(Op):
     ceil: bool = False
 
     NAME: ClassVar[str] = "maxpool"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BY_CHANNEL, Trait.BY_WINDOWS})
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("size", Kind.EXTENT, "window, one extent or one per axis"),
         Field("stride", Kind.EXTENT, "step between windows; the window's size by default", None),

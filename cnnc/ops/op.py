@@ -53,6 +53,7 @@ class Trait(Enum):
     PLACED = "its element-wise formula reads the channel it is in or the element's index"
     PASSES_GRADIENT = "the gradient by every input is the output's gradient itself"
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
+    BY_WINDOWS = "its gradient is stored window by window, which may overlap or leave gaps"
     COMMUTES = "its inputs may change places"
     BY_CHANNEL = "each channel is treated by itself and like any other"
 

@@ -79,6 +79,8 @@ class _Fuser:
         too_early = isinstance(producer.op, Input) and (*node.inputs[1:], *node.parameters) != ()
         if not reads_only_here or too_early or node.inputs[0] in kept or not _stores(producer):
             return False
+        if isinstance(node.op, Op) and _by_windows(producer):
+            return False
         return not (_heavy(node.op) and _multiplies(self.graph, producer))
 
     def producer(self, read: Node) -> Node:
@@ -129,6 +131,11 @@ def _elementwise(node: Node) -> bool:
     if not isinstance(op, Op) or Trait.ELEMENTWISE not in op.TRAITS:
         return False
     return not isinstance(node.op, Gradient) or node.op.wrt == op.input_names(op.inputs_read)[0]
+
+
+def _by_windows(producer: Node) -> bool:
+    """Whether the producer adds up what it stores: to each part only a factor may be applied."""
+    return isinstance(producer.op, Gradient) and Trait.BY_WINDOWS in producer.op.of.TRAITS
 
 
 def _heavy(op: object) -> bool:

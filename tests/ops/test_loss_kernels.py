@@ -22,7 +22,7 @@ from cnnc.ops.huber import Huber
 from cnnc.ops.initializers import He
 from cnnc.ops.op import Array, Example, Gradient, Input, LossOp, Op, Trait
 from tests.ops.examples import EXAMPLES, labels
-from tests.ops.test_kernels import SAMPLES, _assert_close, _compile, _double, runnable_targets
+from tests.ops.test_kernels import SAMPLES, _assert_close, _double, compile_graph, runnable_targets
 
 LOSS_EXAMPLES = {
     name.replace("-", "_"): example for name, example in EXAMPLES if Trait.LOSS in example.op.TRAITS
@@ -119,7 +119,7 @@ def losses_of(target: str) -> tuple[Graph, Any]:
             results.append(f"{stem}_conv")
         outputs += [Output(f"{name}_out", name) for name in results]
     graph = Graph("losses", tuple(nodes), tuple(weights), tuple(outputs))
-    return graph, _compile(graph, TARGETS[target])
+    return graph, compile_graph(graph, TARGETS[target])
 
 
 def _padded_conv(shape: tuple[int, ...]) -> Conv:
