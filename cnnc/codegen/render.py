@@ -158,7 +158,8 @@ def _function(kernel: Kernel, origins: Mapping[str, Origin]) -> str:
     variables = sorted(set(re.findall(r"^\s*for (\w+) in ", body, re.MULTILINE)))
     declared = set(re.findall(r"^cdef [\w ]*?(\w+)$", body, re.MULTILINE))
     counters = [name for name in variables if name not in declared]
-    lines = [f"cdef Py_ssize_t {', '.join(counters)}"] if counters else []
+    declared_at_once = textwrap.wrap(", ".join(counters), WIDTH - 24)
+    lines = [f"cdef Py_ssize_t {names.rstrip(',')}" for names in declared_at_once]
     lines += [declare_table(index, values) for index, values in enumerate(text.tables)]
     body = textwrap.indent("\n".join([*lines, body]), "    ")
     body = "\n".join(fold(line, WIDTH) for line in body.splitlines())

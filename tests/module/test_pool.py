@@ -89,7 +89,7 @@ def test_small_work_stays_on_one_thread(compiled: Compile) -> None:
     before = len(os.listdir("/proc/self/task"))
     net(np.zeros((40, *shape), np.float32))
     print(len(os.listdir("/proc/self/task")) - before)
-    net(np.zeros((2_000_000, *shape), np.float32))
+    net(np.zeros((6_000_000, *shape), np.float32))
     print(len(os.listdir("/proc/self/task")) - before)
     """
     text = text.replace("line", compiled(LINE).name)

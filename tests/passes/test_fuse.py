@@ -14,6 +14,8 @@ import pytest
 from cnnc.codegen.build import build, load_extension
 from cnnc.codegen.render import render, render_stub
 from cnnc.codegen.toolchain import host_target
+from cnnc.compiler import lower
+from cnnc.diagnostics import Source
 from cnnc.ir.graph import Graph, Node, Output, OutputLoss, Parameter, Training
 from cnnc.ir.interpret import interpret
 from cnnc.ir.verify import verify_graph, verify_program
@@ -286,3 +288,23 @@ def test_a_fused_parameter_is_read_by_the_epilogue() -> None:
     unread = replace(graph, parameters=graph.parameters[1:])
     with pytest.raises(Exception, match="reads"):
         verify_graph(unread)
+
+
+def test_a_sum_of_gradients_is_not_applied_window_by_window() -> None:
+    text = """
+    model pooled {
+        input x: float32[2, 5, 5]
+        y = x -> conv(3, 3x3, pad=1)
+        add(y -> maxpool(3x3, stride=1, pad=1), y) -> flatten -> dense(2)
+    }
+    train { loss mse; optimizer sgd(lr=0.1) }
+    """
+    forms = dict(lower(Source("pooled.cnn", text)))
+    step = forms["fused"].step
+    (pooled,) = (
+        node
+        for node in step.nodes
+        if isinstance(node.op, Gradient) and node.op.of.NAME == "maxpool"
+    )
+    assert pooled.epilogue == ()
+    assert any(node.op.NAME == "add" and pooled.name in node.inputs for node in step.nodes)
