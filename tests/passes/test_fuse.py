@@ -295,7 +295,8 @@ def test_a_sum_of_gradients_is_not_applied_window_by_window() -> None:
     model pooled {
         input x: float32[2, 5, 5]
         y = x -> conv(3, 3x3, pad=1)
-        add(y -> maxpool(3x3, stride=1, pad=1), y) -> flatten -> dense(2)
+        z = y -> maxpool(3x3, stride=1, pad=1)
+        add(z, y) -> flatten -> dense(2)
     }
     train { loss mse; optimizer sgd(lr=0.1) }
     """
