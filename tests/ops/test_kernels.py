@@ -85,6 +85,12 @@ def runnable_targets() -> list[str]:
     return [target.name for target in TARGETS.values() if target.runs_on(host)]
 
 
+def targets_by_lanes() -> list[str]:
+    """Those of them that differ in their lanes, the least of each: the text of kernels is theirs."""
+    each = {TARGETS[name].lanes: name for name in runnable_targets()}
+    return list(each.values())
+
+
 def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
     """The examples of a group that are compiled for a target: all for the machine's own.
 

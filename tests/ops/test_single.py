@@ -24,7 +24,7 @@ from cnnc.passes.choice import prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from cnnc.passes.single import NotSingleError, one_sample
-from tests.ops.test_kernels import runnable_targets
+from tests.ops.test_kernels import targets_by_lanes
 
 NETWORKS = {
     "convolutions": """
@@ -133,9 +133,9 @@ def _cases() -> list[Any]:
             marks=pytest.mark.xdist_group(f"single {network} {target} {algorithm}"),
         )
         for network in NETWORKS
-        for target in runnable_targets()
+        for target in targets_by_lanes()
         for algorithm in ("direct", "winograd")
-        if target == runnable_targets()[0] or network in ("convolutions", "rows", "winograd")
+        if target == targets_by_lanes()[0] or network in ("convolutions", "rows", "winograd")
         if algorithm == "direct" or network == "winograd"
     ]
 
@@ -191,7 +191,7 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
 def test_what_is_packed_follows_every_change_of_a_parameter(algorithm: str) -> None:
-    _, _, module = _module("convolutions", runnable_targets()[0], algorithm)
+    _, _, module = _module("convolutions", targets_by_lanes()[0], algorithm)
     net, fresh = module.Model(seed=1, threads=1), module.Model(seed=2, threads=1)
     rng = np.random.default_rng(0)
     arrays = [

@@ -20,8 +20,8 @@ from tests.ops.test_kernels import (
     check_forward,
     check_gradients,
     compile_graph,
-    runnable_targets,
     side_by_side,
+    targets_by_lanes,
     trained_together,
 )
 
@@ -61,13 +61,13 @@ def _training(target: str) -> tuple[Graph, Any]:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 33])
-@pytest.mark.parametrize("target", runnable_targets())
+@pytest.mark.parametrize("target", targets_by_lanes())
 def test_outputs_and_data_gradients_equal_their_references(target: str, samples: int) -> None:
     check_forward(*_forward(target), samples)
 
 
 @pytest.mark.parametrize("samples", [1, 15, 16, 17, 33])
-@pytest.mark.parametrize("target", runnable_targets())
+@pytest.mark.parametrize("target", targets_by_lanes())
 def test_weight_gradients_equal_their_references(target: str, samples: int) -> None:
     check_gradients(*_training(target), samples)
 
