@@ -86,7 +86,7 @@ def runnable_targets() -> list[str]:
 
 
 def targets_by_lanes() -> list[str]:
-    """Those of them that differ in their lanes, the least of each: the text of kernels is theirs."""
+    """Those that differ in their lanes, on which the text of kernels depends; the least of each."""
     each = {TARGETS[name].lanes: name for name in runnable_targets()}
     return list(each.values())
 
