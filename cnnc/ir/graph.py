@@ -7,7 +7,7 @@ or order of execution beyond the data flow.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 
 from cnnc.diagnostics import Span
@@ -142,6 +142,16 @@ class Graph:
         yield self
         if self.step is not None:
             yield self.step
+
+    def needed(self, wanted: Collection[str]) -> list[Node]:
+        """The nodes that the wanted tensors depend on, in order."""
+        needed = set(wanted)
+        chosen: list[Node] = []
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed |= {*node.inputs, *node.epilogue_inputs}
+                chosen.append(node)
+        return chosen[::-1]
 
     def consumers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read a tensor, in order."""

@@ -186,7 +186,7 @@ class _Planner:
     def order(self, room: Room, wanted: Collection[str]) -> _Order:
         """The nodes that the wanted tensors need, segment by segment."""
         at = room.segments.at
-        nodes = [node for node in _needed(room.graph, wanted) if room.places.computes(node)]
+        nodes = [node for node in room.graph.needed(wanted) if room.places.computes(node)]
         nodes.sort(key=lambda node: at[node.name])
         after = room.segments.once | room.late
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in after)
@@ -228,14 +228,3 @@ class _Planner:
             offset = infer.offset(room.places.root(output.tensor)) if infer else 0
             found.append(Result(output.name, node.shape, offset, kernel.name))
         return tuple(found)
-
-
-def _needed(graph: Graph, wanted: Collection[str]) -> list[Node]:
-    """The nodes that the wanted tensors depend on, in order."""
-    needed = set(wanted)
-    chosen: list[Node] = []
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed |= {*node.inputs, *node.epilogue_inputs}
-            chosen.append(node)
-    return chosen[::-1]

@@ -38,7 +38,7 @@ class OneSample:
 def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> OneSample:
     """Lower a fused graph's inference; `choose` takes an algorithm. Raises NotSingleError."""
     walk = _Lowering(graph, target, choose)
-    for node in _needed(graph):
+    for node in graph.needed(_wanted(graph)):
         walk.lower(node)
     outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
     lowered = replace(
@@ -59,16 +59,14 @@ def _ways(found: Single) -> tuple[Single, ...]:
     return (found, *found.others)
 
 
-def _needed(graph: Graph) -> list[Node]:
-    """The nodes of inference, every input among them."""
-    needed = {output.tensor for output in graph.outputs}
-    chosen: list[Node] = []
-    for node in reversed(graph.nodes):
-        caller = isinstance(node.op, Input) and node.op.dtype in ("uint8", "float32")
-        if node.name in needed or (caller and node.name not in _targets(graph)):
-            needed |= {*node.inputs, *node.epilogue_inputs}
-            chosen.append(node)
-    return chosen[::-1]
+def _wanted(graph: Graph) -> set[str]:
+    """What inference gives, and what the caller passes to it."""
+    callers = {
+        node.name
+        for node in graph.inputs()
+        if isinstance(node.op, Input) and node.op.dtype in ("uint8", "float32")
+    }
+    return {output.tensor for output in graph.outputs} | (callers - _targets(graph))
 
 
 def _targets(graph: Graph) -> set[str]:
