@@ -43,7 +43,7 @@ def draw_roofline(found: Profile, path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "cnnc", "svg.fonttype": "path", "font.size": 9}
+    style: dict[Any, Any] = {"svg.hashsalt": "cnnc", "svg.fonttype": "path", "font.size": 9}
     with mpl.rc_context(style):
         figure = Figure(figsize=(12, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
