@@ -56,6 +56,8 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
+    shared: tuple[tuple[str, str], ...]
+    """(function, call) of what threads share."""
     strips: bool
     """Whether some of it goes strip by strip."""
     results: tuple[Result, ...] = ()
@@ -121,6 +123,7 @@ def _block(
     clock: Clock | None,
 ) -> Block:
     loads = [Memory(load) for load in segment.loads]
+    size = program.single.schedule.size if program.single else 0
     calls = _timed(_once(program, segment.calls), segment.calls, clock, schedule, "call")
     return Block(
         f"{schedule}_block{number}",
@@ -137,6 +140,11 @@ def _block(
         ),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
+        tuple(
+            (_part_name(call), _call(program.kernel(call.kernel), call, size))
+            for call in segment.calls
+            if call.units > 1
+        ),
         any(call.turns for call in segment.calls),
         _results(program, schedule),
     )
@@ -162,10 +170,17 @@ def _runs(texts: Sequence[str], calls: Sequence[Call]) -> Iterator[str]:
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
-    return tuple(
-        _call(program.kernel(call.kernel), call) if call.pieces == 1 else _shared_out(call)
-        for call in calls
-    )
+    return tuple(_text(program.kernel(call.kernel), call) for call in calls)
+
+
+def _text(kernel: Kernel, call: Call) -> str:
+    """A call, or what has threads share it."""
+    if call.pieces > 1:
+        return _shared_out(call)
+    if call.units > 1:
+        arguments = (_part_name(call), "&sample", f"{call.units}", f"{call.cost}.0")
+        return f"{_note(call)}\n{wrapped('share_units', arguments, width=WIDTH - 8)}"
+    return _call(kernel, call)
 
 
 def _timed(
@@ -183,21 +198,40 @@ def _timed(
     return (first if kind == "call" else f"{clock.outside}\n{first}", *others)
 
 
-def _call(kernel: Kernel, call: Call) -> str:
-    """One call, with a comment that says what goes in and out."""
+def _call(kernel: Kernel, call: Call, size: int = 0) -> str:
+    """One call, with a comment that says what goes in and out.
+
+    Of a part of its units, `size` is how far the scratch memory of two threads lies apart.
+    """
     arguments = [_argument(kernel, operand) for operand in call.operands]
+    if call.units > 1:
+        part = {
+            "first": f"part * {call.units} // sample.parts",
+            "last": f"(part + 1) * {call.units} // sample.parts",
+        }
+        scratch = f"work + <Py_ssize_t>worker * {size}"
+        arguments = [
+            argument.replace("work", scratch, 1)
+            if operand.pointer == "scratch"
+            else part.get(argument, argument)
+            for operand, argument in zip(call.operands, arguments, strict=True)
+        ]
     if call.pieces == 1:
         arguments = ["0" if argument == "tile" else argument for argument in arguments]
     if kernel.returns_gradient:
         arguments.append("accumulate or strip > 0" if call.adds else "accumulate")
+    return f"{_note(call)}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
+
+
+def _note(call: Call) -> str:
+    """What goes in and out."""
     reads = ", ".join(
         o.name
         for o in call.operands[:-1]
         if o.pointer not in ("scratch", "moved") and not o.is_number
     )
     note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
-    lines = "\n".join(comment(line) for line in note)
-    return f"{lines}\n{wrapped(kernel.name, arguments, width=WIDTH - 8)}"
+    return "\n".join(comment(line) for line in note)
 
 
 def _shared_out(call: Call) -> str:
@@ -217,9 +251,16 @@ def _tile_name(call: Call) -> str:
     return re.sub(r"\W", "_", call.computes) + "_tile"
 
 
+def _part_name(call: Call) -> str:
+    """The function that makes a part of what a call computes."""
+    return re.sub(r"\W", "_", call.computes) + "_single_part"
+
+
 def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.space == "number":
         return str(operand.offset)
+    if operand.space == "units":
+        return operand.name
     if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)

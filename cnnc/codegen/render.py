@@ -228,6 +228,8 @@ _CTYPES = {
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",
+    "first": "Py_ssize_t",
+    "last": "Py_ssize_t",
 }
 
 

@@ -74,6 +74,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "under": text.under,
         "under_if": text.under_if,
+        "words": text.words,
         "typed_array": "{}: NDArray[Any]".format,
     }
     environment.globals |= {function.__name__: function for function in _FUNCTIONS}

@@ -44,6 +44,11 @@ def _flat(loops: Iterable[Any]) -> Iterable[AnyLoop]:
             yield from _flat(loop)
 
 
+def words(text: str) -> set[str]:
+    """The identifiers and numbers in it."""
+    return set(re.findall(r"\w+", text))
+
+
 def fold(line: str, width: int) -> str:
     """A line that is too long on several: a call an argument a line, a value on its own line."""
     if len(line) <= width:

@@ -99,7 +99,7 @@ class Operand:
     @property
     def is_number(self) -> bool:
         """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in ("number", "blocks", "samples", "update", "tile")
+        return self.space in ("number", "blocks", "samples", "update", "tile", "units")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,8 @@ class Call:
 
     Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
     what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any
-    order; `cost` is what they take one thread together, in nanoseconds a block.
+    order; one of several `units` is any number of calls, each for its part of them. `cost` is what
+    they take one thread together, in nanoseconds a block.
     """
 
     kernel: str
@@ -129,6 +130,7 @@ class Call:
     turns: Turns | None = None
     adds: bool = False
     pieces: int = 1
+    units: int = 1
     cost: int = 0
 
 
@@ -184,6 +186,11 @@ class Schedule:
     kept: tuple[Buffer, ...] = ()
     kept_size: int = 0
     cost: int = 0
+
+    @property
+    def shared(self) -> tuple[Call, ...]:
+        """The calls that go through a segment whose work threads can share."""
+        return tuple(call for segment in self.segments for call in segment.calls if call.units > 1)
 
     @property
     def loads(self) -> tuple[Load, ...]:

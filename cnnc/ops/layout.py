@@ -114,6 +114,14 @@ class Form:
         """How many calls make the result, each with its own `tile`; they can run in any order."""
         return 1
 
+    def divided(self) -> Form:
+        """The same kernel, which makes a part of its result if it can; see cnnc.ops.units."""
+        return self
+
+    def units(self) -> int:
+        """Of how many units a call makes those from `first` to `last`; 1: it makes everything."""
+        return 1
+
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0

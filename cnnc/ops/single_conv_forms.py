@@ -1,122 +1,21 @@
-"""The loops of one sample's convolutions as templates/single_conv.pyx.j2 reads them.
-
-`input` is counted in floats, `packed` and the result in registers.
-"""
+"""The loops of one sample's convolutions as templates/single_conv.pyx.j2 reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.conv_strips import Strip, strips
-from cnnc.ops.conv_window import Gathering, Window
-from cnnc.ops.layout import Form, Layout, Machine
-from cnnc.ops.loops import Clipped, Loop, axes, chunked, register_tile, split, tile_loops
-from cnnc.ops.single import groups_of, lanes_in, plain_layout
+from cnnc.ops.conv_window import Gathering
+from cnnc.ops.layout import Layout, Machine
+from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
+from cnnc.ops.single_forms import PEELED, SingleForm, Tiles, chunk_of, source_of, windows
+from cnnc.ops.units import trips_before, trips_within
 
 if TYPE_CHECKING:
     from cnnc.ops.single_conv import SingleConv
-
-Tiles = tuple[tuple[Loop, int], ...]
-
-_PEELED = 308
-"""Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
-
-
-@dataclass(frozen=True, slots=True)
-class SingleForm(Form):
-    """What all of them share. `x` is the input's layout in registers, or that of its plain row."""
-
-    channels: int
-    lanes: int
-    bias: bool
-    outer: tuple[Window, ...]
-    last: Window
-    plain: bool
-    x: Layout
-    y: Layout
-    chunk: Loop
-    filters: Tiles
-
-    TEMPLATE: ClassVar[str] = "single_conv"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("input", "packed", *(("bias",) if self.bias else ()), "result")
-
-    def floats(self) -> tuple[str, ...]:
-        return ("packed",)
-
-    @property
-    def window(self) -> int:
-        """Taps in all."""
-        return prod(w.kernel for w in self.outer) * self.last.kernel
-
-    @property
-    def taps(self) -> tuple[Loop, ...]:
-        """Loops over the taps of the outer axes."""
-        return tuple(w.tap for w in self.outer)
-
-    @property
-    def group(self) -> Loop | Clipped:
-        """Over the registers of input channels in a chunk."""
-        return chunked("group", groups_of(self.channels, self.lanes), self.chunk)
-
-    @property
-    def inputs(self) -> tuple[Loop | Clipped, ...]:
-        """Loops over the input channels."""
-        if self.plain:
-            return (Loop("i", 0, self.channels),)
-        whole = Loop("group", 0, groups_of(self.channels, self.lanes))
-        return (self.group, lanes_in("lane", whole, self.channels, self.lanes))
-
-    @property
-    def channel(self) -> Affine:
-        """The input channel under these loops."""
-        if self.plain:
-            return Affine.of(self.inputs[0].at)
-        group, lane = self.inputs
-        return group.at * self.lanes + lane.at
-
-    def read_at(self, position: Sequence[Affine]) -> Affine:
-        """Where an input value lies, in floats."""
-        if self.plain:
-            place: Affine = self.x.offset(self.inputs[0].at, *position)
-            return place
-        group, lane = self.inputs
-        there: Affine = self.x.offset(group.at, *position) * self.lanes + lane.at
-        return there
-
-    @property
-    def step(self) -> int:
-        """Floats from one column to the next."""
-        return 1 if self.plain else self.lanes
-
-    def weight_at(self, filters: Affine, taps: Sequence[Affine | Loop | Clipped]) -> Affine:
-        """Where the first column of a kernel row's registers lies."""
-        kernels = [w.kernel for w in self.outer] + [self.last.kernel]
-        place = (filters * self.channels + self.channel) * self.window
-        for index, tap in enumerate(taps):
-            at = tap if isinstance(tap, Affine) else tap.at
-            place = place + at * prod(kernels[index + 1 :])
-        return place
-
-    @property
-    def filter_step(self) -> int:
-        """Registers of weights from one register of filters to the next."""
-        return self.channels * self.window
-
-    def first_sum(self, filters: Affine) -> str:
-        """What a register's sums begin with."""
-        bias = Affine.of(filters) * self.lanes
-        return f"vload(bias + {bias})" if self.bias else "vzero()"
-
-    @property
-    def chunk_text(self) -> str:
-        """Of the chunks, for `reason`."""
-        return f", {self.chunk.step * self.lanes} channels at a time" if self.chunk.runs else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +32,26 @@ class SingleForward(SingleForm):
     def rows(self) -> tuple[Loop, ...]:
         """Loops over the output's outer axes."""
         return tuple(w.output for w in self.outer)
+
+    @property
+    def each(self) -> int:
+        if self.rows:
+            return self.rows[0].trips
+        return sum(loop.trips for loop, _ in self.columns)
+
+    def columns_of(self, filters: Loop) -> tuple[tuple[Loop | Clipped, int], ...]:
+        """Loops over tiles of columns, for a tile of filters, with their widths."""
+        if not self.ranged or self.rows:
+            return self.columns
+        loops = [loop for loop, _ in self.columns]
+        start = self.before(filters)
+
+        def within(loop: Loop) -> Clipped:
+            earlier = trips_before(loops, loop)
+            before = f"({start} + {earlier})" if earlier and start != "0" else start
+            return trips_within(loop, str(earlier) if start == "0" else before)
+
+        return tuple((within(loop), width) for loop, width in self.columns)
 
     @property
     def reads(self) -> tuple[Affine, ...]:
@@ -194,6 +113,10 @@ class SingleTransposed(SingleForm):
 
     MACRO: ClassVar[str] = "transposed"
 
+    def divided(self) -> SingleForm:
+        # In one dimension rows would be the phases of the stride, which are not alike.
+        return super(SingleTransposed, self).divided() if self.outer else self
+
     @property
     def rows(self) -> tuple[Loop, ...]:
         """Loops over the result's outer axes."""
@@ -225,20 +148,20 @@ class SingleTransposed(SingleForm):
 
 def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleForward:
     """Loops of a convolution."""
-    windows = _windows(op, op.space, op.outputs)
+    each = windows(op, op.space, op.outputs)
     tile = register_tile(y.extents[-1], y.channels, machine.registers)
     columns, groups = tile
-    longest = max(1, _PEELED // (columns * groups))
+    longest = max(1, PEELED // (columns * groups))
     return SingleForward(
         op.channels,
         op.lanes,
         op.bias,
-        windows[:-1],
-        windows[-1],
+        each[:-1],
+        each[-1],
         op.plain is not None,
-        _source(op, x),
+        source_of(op, x),
         y,
-        _chunk(op, groups, machine),
+        chunk_of(op, groups, machine),
         tile_loops("o0", y.channels, groups),
         tile_loops("column", y.extents[-1], columns),
         tile_loops("k0", op.geometry.kernel[-1], longest),
@@ -248,15 +171,15 @@ def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleFor
 
 def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleDepthwise:
     """Loops of a convolution of each channel by itself."""
-    windows = _windows(op, op.space, op.outputs)
+    each = windows(op, op.space, op.outputs)
     columns = split(y.extents[-1], machine.registers // 2 - 2)[0][2]
-    longest = max(1, _PEELED // columns)
+    longest = max(1, PEELED // columns)
     return SingleDepthwise(
         1,
         op.lanes,
         op.bias,
-        windows[:-1],
-        windows[-1],
+        each[:-1],
+        each[-1],
         False,
         x,
         y,
@@ -270,43 +193,20 @@ def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleD
 
 def transposed(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleTransposed:
     """Loops of a transposed convolution."""
-    windows = _windows(op, op.outputs, op.space)
+    each = windows(op, op.outputs, op.space)
     stride = op.geometry.stride[-1]
     columns, groups = register_tile(-(-y.extents[-1] // stride), y.channels, machine.registers)
-    longest = max(1, _PEELED // (columns * groups))
+    longest = max(1, PEELED // (columns * groups))
     return SingleTransposed(
         op.channels,
         op.lanes,
         op.bias,
-        windows[:-1],
-        windows[-1],
+        each[:-1],
+        each[-1],
         False,
         x,
         y,
-        _chunk(op, groups, machine),
+        chunk_of(op, groups, machine),
         tile_loops("o0", y.channels, groups),
-        strips(windows[-1].last_axis, columns, longest),
+        strips(each[-1].last_axis, columns, longest),
     )
-
-
-def _windows(
-    op: SingleConv, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> tuple[Window, ...]:
-    g = op.geometry
-    each = zip(
-        axes(len(g.kernel)), g.kernel, g.stride, g.dilation, g.pad, inputs, outputs, strict=True
-    )
-    return tuple(Window(name, k, s, d, before, n, m) for name, k, s, d, (before, _), n, m in each)
-
-
-def _source(op: SingleConv, x: Layout) -> Layout:
-    return x if op.plain is None else plain_layout((op.channels, *op.space), op.plain)
-
-
-def _chunk(op: SingleConv, groups: int, machine: Machine) -> Loop:
-    """Registers of input channels whose weights, for a tile of filters, fit the nearest cache."""
-    whole = groups_of(op.channels, op.lanes)
-    each = groups * op.lanes * prod(op.geometry.kernel) * op.lanes * 4
-    fitting = max(1, int(machine.level1 * 0.9) // each)
-    step = whole if op.plain is not None or fitting >= whole else split(whole, fitting)[0][2]
-    return Loop("group0", 0, whole, step)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.loops import Loop
+from cnnc.ops.loops import Clipped, Loop
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import groups_of
+from cnnc.ops.units import UNITS, trips_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +39,34 @@ class SingleProduct(Form):
     """As many outputs at a time as a register holds; their sums are turned and added at the end."""
 
     inputs: int
-    units: int
+    outputs: int
     bias: bool
     lanes: int
+    ranged: bool = False
+    """Whether a call makes some registers of outputs only."""
 
     TEMPLATE: ClassVar[str] = "single_dense"
     MACRO: ClassVar[str] = "forward"
 
     def operands(self) -> tuple[str, ...]:
-        return ("input", "weight", *(("bias",) if self.bias else ()), "result")
+        bias = ("bias",) if self.bias else ()
+        return ("input", "weight", *bias, *(UNITS if self.ranged else ()), "result")
+
+    def divided(self) -> SingleProduct:
+        return replace(self, ranged=True)
+
+    def units(self) -> int:
+        return groups_of(self.outputs, self.lanes) if self.ranged else 1
 
     @property
-    def tiles(self) -> tuple[tuple[Loop, int], ...]:
+    def tiles(self) -> tuple[tuple[Loop | Clipped, int], ...]:
         """(loop over registers of outputs, outputs in each)."""
-        whole, rest = divmod(self.units, self.lanes)
+        whole, rest = divmod(self.outputs, self.lanes)
         found = [(Loop("group", 0, whole), self.lanes)] if whole else []
-        return (*found, *([(Loop("group", whole, whole + 1), rest)] if rest else []))
+        found += [(Loop("group", whole, whole + 1), rest)] if rest else []
+        if not self.ranged:
+            return tuple(found)
+        return tuple((trips_within(loop, str(loop.start)), height) for loop, height in found)
 
     @property
     def columns(self) -> Loop:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in
+from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips_before, trips_within
 from cnnc.ops.winograd import F2, TAPS, Transforms
 from cnnc.ops.winograd_forms import Strip
 
@@ -82,13 +83,68 @@ class SingleCorrelate(Form):
     filters: tuple[tuple[Loop, int], ...]
     width: int
     """Tiles of a register tile."""
+    registers: int
+    ranged: bool = field(default=False, kw_only=True)
+    """Whether a call makes some of its units only: tiles of filters of a row of strips."""
 
     TEMPLATE: ClassVar[str] = "single_winograd"
     MACRO: ClassVar[str] = "correlate"
     ALGORITHM: ClassVar[str] = "winograd"
 
     def operands(self) -> tuple[str, ...]:
-        return ("input", "packed", *(("bias",) if self.bias else ()), "scratch", "result")
+        bias = ("bias",) if self.bias else ()
+        units = UNITS if self.ranged else ()
+        return ("input", "packed", *bias, "scratch", *units, "result")
+
+    def divided(self) -> SingleCorrelate:
+        tiles, rows, columns = self.strip.tiles, self.strip.rows, self.strip.columns
+        while rows > 1 and -(-tiles[0] // rows) < ENOUGH and rows // 2 * columns >= _FEWEST_TILES:
+            rows //= 2
+        strip = Strip(tiles, rows, columns)
+        turns = -(-ENOUGH // strip.around[0].trips)
+        most = max(1, self.y.channels // turns)
+        width, groups = register_tile(strip.count, most, self.registers)
+        filters = tile_loops("o0", self.y.channels, groups)
+        return replace(self, strip=strip, width=width, filters=filters, ranged=True)
+
+    def units(self) -> int:
+        return self.strip.around[0].trips * self.turns if self.ranged else 1
+
+    @property
+    def turns(self) -> int:
+        """Tiles of filters."""
+        return sum(loop.trips for loop, _ in self.filters)
+
+    @property
+    def around(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the strips of tiles."""
+        rows, columns = self.strip.around
+        if not self.ranged or not rows.runs:
+            return (rows, columns)
+        turns = self.turns
+        low, high = "first", "last"
+        if turns > 1:
+            low, high = f"first // {turns}", f"(last + {turns - 1}) // {turns}"
+        if rows.step > 1:
+            low, high = (f"{each} * {rows.step}" for each in (low, high))
+        step = f", {rows.step}" if rows.step > 1 else ""
+        return (Clipped(rows.variable, low, high + step), columns)
+
+    @property
+    def tiles(self) -> tuple[tuple[Loop | Clipped, int], ...]:
+        """Loops over the tiles of filters of a strip that a call makes, with their heights."""
+        if not self.ranged:
+            return self.filters
+        loops = [loop for loop, _ in self.filters]
+        start = trip_of(self.strip.around[0], 0, self.turns)
+
+        def within(loop: Loop) -> Clipped:
+            earlier = trips_before(loops, loop)
+            if start == "0":
+                return trips_within(loop, str(earlier))
+            return trips_within(loop, f"({start} + {earlier})" if earlier else start)
+
+        return tuple((within(loop), height) for loop, height in self.filters)
 
     def floats(self) -> tuple[str, ...]:
         return ("packed",)
@@ -194,4 +250,6 @@ def correlate(
     strip = Strip((rows, columns), down, across)
     width, groups = register_tile(strip.count, y.channels, machine.registers)
     filters = tile_loops("o0", y.channels, groups)
-    return SingleCorrelate(f, channels, machine.lanes, bias, pads, x, y, strip, filters, width)
+    return SingleCorrelate(
+        f, channels, machine.lanes, bias, pads, x, y, strip, filters, width, machine.registers
+    )

@@ -13,6 +13,7 @@ from cnnc.ops.input import input_load
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
+from cnnc.ops.units import UNITS
 from cnnc.passes.cost import node_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
@@ -22,6 +23,7 @@ from cnnc.passes.workspace import Workspace
 _PASSED = (
     *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
     "tile",
+    *UNITS,
 )
 """Pointers of a kernel that are integers."""
 
@@ -109,9 +111,11 @@ class Caller:
                 operands.append(self.operand(pointer, bound[pointer]))
         strip = self.room.strips.get(node.name)
         if strip is None:
-            pieces = kernel.form.pieces()
-            cost = node_cost(node, self.room.graph) if pieces > 1 else 0
-            return Call(kernel.name, tuple(operands), node.name, pieces=pieces, cost=cost)
+            pieces, units = kernel.form.pieces(), kernel.form.units()
+            cost = node_cost(node, self.room.graph) if max(pieces, units) > 1 else 0
+            return Call(
+                kernel.name, tuple(operands), node.name, pieces=pieces, units=units, cost=cost
+            )
         stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
         turns = Turns(strip.number, strip.count, strip.cut.value)
         adds = kernel.returns_gradient and strip.cut is Cut.ROWS
@@ -160,6 +164,8 @@ class Caller:
 
     def number(self, pointer: str, node: Node) -> Operand:
         """An integer that a kernel takes."""
+        if pointer in UNITS:
+            return Operand(pointer, "units", pointer, 0)
         if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
         if pointer == "block_stride":

@@ -19,6 +19,10 @@ _MULTIPLY_ADDS = 4
 _BYTES = 50
 """Read or written in a nanosecond, from a near cache."""
 
+DIVIDED_FROM = 4000
+"""Nanoseconds of a single sample's call from which several threads share it: what the pool thinks
+a thread is worth."""
+
 
 def block_cost(nodes: Sequence[Node], room: Room, target: Target) -> int:
     """Nanoseconds that one thread takes for a block of samples, at the least."""

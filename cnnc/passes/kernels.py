@@ -11,6 +11,7 @@ from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
 from cnnc.passes.choice import Asked, Choice, Chosen, best_guess
+from cnnc.passes.cost import node_cost
 from cnnc.passes.room import Room
 
 
@@ -43,8 +44,12 @@ class Kernels:
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
         name += room.suffix
+        form = chosen.form
+        if node_cost(node, room.graph) >= room.divided_from:
+            parts = form.divided()
+            form = parts if parts.units() > 1 else form
         self.made[id(node)] = self.share(
-            name, chosen.form, node, room, "" if late else asked.key, chosen.why
+            name, form, node, room, "" if late else asked.key, chosen.why
         )
         return self.made[id(node)]
 

@@ -17,7 +17,7 @@ from cnnc.ops.input import output_store
 from cnnc.ops.single import single_store
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
-from cnnc.passes.cost import block_cost
+from cnnc.passes.cost import DIVIDED_FROM, block_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
@@ -31,12 +31,17 @@ _MOST_GROUPS = 16
 
 
 def plan(
-    graph: Graph, target: Target, choose: Choice = best_guess, alone: int | None = None
+    graph: Graph,
+    target: Target,
+    choose: Choice = best_guess,
+    alone: int | None = None,
+    divided_from: float = DIVIDED_FROM,
 ) -> Program:
     """Lay out a fused graph for a target; `choose` takes a kernel's form.
 
     Up to `alone` samples go one by one in inference, from `target.lanes` on whole blocks, too; None
-    leaves it to the cost model.
+    leaves it to the cost model. Threads share those of their calls that take as many nanoseconds as
+    `divided_from`.
     """
     main = make_room(graph, 0, target)
     step = make_room(graph.step, shared_end(main), target) if graph.step else None
@@ -57,7 +62,7 @@ def plan(
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
     top = max([0, *(shared_end(room) for room in (main, step) if room)])
-    single, why = _single(graph, planner, top, alone)
+    single, why = _single(graph, planner, top, alone, divided_from)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
         raise TypeError("a program infers")
@@ -111,7 +116,7 @@ def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int
 
 
 def _single(
-    graph: Graph, planner: _Planner, shared_from: int, most: int | None
+    graph: Graph, planner: _Planner, shared_from: int, most: int | None, divided_from: float
 ) -> tuple[tuple[Single, int] | None, str]:
     """The schedule of one sample and the end of its shared floats, or why there is none."""
     target = planner.kernels.target
@@ -121,7 +126,7 @@ def _single(
         lowered = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
-    room = make_room(lowered.graph, shared_from, target, "_single")
+    room = make_room(lowered.graph, shared_from, target, "_single", divided_from)
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.graph.outputs})
     order.lives.pin(alone.pins)

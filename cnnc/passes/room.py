@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
@@ -46,6 +46,9 @@ class Room:
     suffix: str = ""
     """Of the names of its kernels."""
 
+    divided_from: float = inf
+    """Nanoseconds from which several threads share a call."""
+
     def whole(self, tensor: str) -> Layout:
         """The layout of all of a tensor."""
         return self.wholes.layouts[tensor]
@@ -86,7 +89,13 @@ class Room:
         return frozenset(p for p, node in self.graph.gradients if node in once)
 
 
-def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = "") -> Room:
+def make_room(
+    graph: Graph,
+    shared_from: int,
+    machine: Machine,
+    suffix: str = "",
+    divided_from: float = inf,
+) -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
     whole = find_places(graph)
@@ -103,6 +112,7 @@ def make_room(graph: Graph, shared_from: int, machine: Machine, suffix: str = ""
         {},
         _find_late(graph, whole, machine),
         suffix,
+        divided_from,
     )
     if segments.count > 1:
         room.moves.update(find_moves(graph, whole, segments, strips, machine))

@@ -6,6 +6,7 @@ Each network holds several layers side by side; one sample to as many as go thro
 from __future__ import annotations
 
 from functools import cache
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,16 @@ NETWORKS = {
 SAMPLES = [0, 1, 2, 3, 17, 18]
 
 
+THREADS = (2, 5)
+
+
 def _forms(network: str, target: str, algorithm: str) -> tuple[Graph, Program]:
     text = "model side {\n" + NETWORKS[network] + "}\n"
     forms = dict(lower(Source("side.cnn", text)))
     graph: Graph = forms["graph"]
-    program = plan(fuse(forms["grad"]), TARGETS[target], prefer(algorithm))
+    # Threads share every call, however small, of the best target's; of the others' none.
+    least = 0 if target == targets_by_lanes()[0] else inf
+    program = plan(fuse(forms["grad"]), TARGETS[target], prefer(algorithm), divided_from=least)
     return graph, verify_program(program)
 
 
@@ -169,6 +175,23 @@ def test_single_samples_equal_the_reference(
         assert value.shape == right.shape
         scale = max(1.0, np.abs(right).max(initial=0.0))
         np.testing.assert_allclose(value, right, rtol=0, atol=4e-6 * scale, err_msg=output.name)
+    for threads in THREADS:
+        net.threads = threads
+        for value, one in zip(net(*feeds.values()), found, strict=True):
+            np.testing.assert_array_equal(value, one, err_msg=f"{threads} threads")
+
+
+def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
+    text = """model m {
+        input a: float32[32, 16, 16]
+        large = a -> conv(64, 3x3, pad=1)
+        small = a -> conv(1, 1x1)
+        output large, small
+    }"""
+    program = dict(lower(Source("m.cnn", text)))["program"]
+    units = {call.computes: call.units for call in program.single.schedule.calls}
+    assert units["conv1"] >= 8
+    assert units["conv2"] == 1
 
 
 @pytest.mark.parametrize("network", NETWORKS)

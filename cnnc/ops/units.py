@@ -1,0 +1,47 @@
+"""Kernels that make a part of their result: the units of work from `first` to `last`, of so many.
+
+A unit is a trip of one of the kernel's outer loops. Several threads share such a kernel's work;
+what an element is made of is the same whichever of them makes it.
+"""
+
+from __future__ import annotations
+
+from cnnc.ops.loops import Clipped, Loop
+
+UNITS = ("first", "last")
+"""The operands that say which."""
+
+ENOUGH = 8
+"""Units, at least: of fewer one thread soon has more to do than another."""
+
+
+def trips_within(loop: Loop, before: str) -> Clipped:
+    """The trips of a loop that lie among the units; so many units come `before` its first."""
+
+    def reached(bound: str) -> str:
+        past = bound if before == "0" else f"{bound} - {before}"
+        done = f"bounded({past}, {loop.trips})"
+        if loop.step != 1:
+            done = f"{done} * {loop.step}"
+        return f"{loop.start} + {done}" if loop.start else done
+
+    step = f", {loop.step}" if loop.step != 1 else ""
+    return Clipped(loop.variable, reached("first"), reached("last") + step)
+
+
+def trip_of(loop: Loop, before: int, units: int = 1) -> str:
+    """The units before a loop's present trip, each of so many; `before` counts earlier trips."""
+    if not loop.runs:
+        return str(before * units)
+    number = loop.variable if loop.start == 0 else f"({loop.variable} - {loop.start})"
+    if units % loop.step == 0:
+        each = units // loop.step
+        place = number if each == 1 else f"{number} * {each}"
+    else:
+        place = f"{number} // {loop.step}" + (f" * {units}" if units > 1 else "")
+    return f"({place} + {before * units})" if before else f"{place}"
+
+
+def trips_before(loops: list[Loop], loop: Loop) -> int:
+    """The trips of those loops that come before this one."""
+    return sum(each.trips for each in loops[: loops.index(loop)])
