@@ -152,6 +152,7 @@ def lower(
 
     The TARGET_STAGES come once for each target, the most capable first. `warn` is told what is
     suspicious but no error, `looked` each path where an imported file is looked for, before that.
+    The stages are imported before the first of them runs.
     """
     from cnnc.codegen.render import render
     from cnnc.frontend import parse, resolve
@@ -162,34 +163,38 @@ def lower(
     from cnnc.passes.plan import plan
     from cnnc.passes.recompute import recompute
 
-    options = options or Options()
-    spec = parse(source, options.limits)
-    yield "spec", spec
-    graph = resolve(
-        spec,
-        options.model,
-        options.parameters,
-        limits=options.limits,
-        search=options.search,
-        warn=warn,
-        looked=looked,
-    )
-    graph = replace(graph, digest=graph_digest(graph))
-    yield "graph", verify_graph(graph)
-    grad = differentiate(graph)
-    yield "grad", verify_graph(grad)
-    fused = recompute(fuse(grad))
-    yield "fused", verify_graph(fused)
-    targets = chosen_targets(options.target)
-    if options.tuning is not None:
-        options.tuning.check_targets(targets)
-    name, origins = Path(source.name).name, _origins(graph, source)
-    for target in targets:
-        program = plan(fused, target, *_choices(options, target, graph.digest))
-        if options.tuning is not None:
-            options.tuning.check_program(program)
-        yield "program", verify_program(program)
-        yield "pyx", render(program, name, origins, profile=options.profile)
+    asked = options or Options()
+
+    def stages() -> Iterator[tuple[str, Any]]:
+        spec = parse(source, asked.limits)
+        yield "spec", spec
+        graph = resolve(
+            spec,
+            asked.model,
+            asked.parameters,
+            limits=asked.limits,
+            search=asked.search,
+            warn=warn,
+            looked=looked,
+        )
+        graph = replace(graph, digest=graph_digest(graph))
+        yield "graph", verify_graph(graph)
+        grad = differentiate(graph)
+        yield "grad", verify_graph(grad)
+        fused = recompute(fuse(grad))
+        yield "fused", verify_graph(fused)
+        targets = chosen_targets(asked.target)
+        if asked.tuning is not None:
+            asked.tuning.check_targets(targets)
+        name, origins = Path(source.name).name, _origins(graph, source)
+        for target in targets:
+            program = plan(fused, target, *_choices(asked, target, graph.digest))
+            if asked.tuning is not None:
+                asked.tuning.check_program(program)
+            yield "program", verify_program(program)
+            yield "pyx", render(program, name, origins, profile=asked.profile)
+
+    return stages()
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
@@ -232,8 +237,9 @@ def compile_spec(
     forms: dict[str, Any] = {}
     texts: dict[str, str] = {}
     programs: list[Program] = []
+    stages = lower(source, options, warnings.append, looked)
     start = time.perf_counter()
-    for stage, form in lower(source, options, warnings.append, looked):
+    for stage, form in stages:
         forms[stage] = form
         if stage == "pyx":
             programs.append(forms["program"])
