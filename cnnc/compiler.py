@@ -228,7 +228,9 @@ def compile_spec(
     if request is not None and on_stage is None:
         answer = request.find(output)
         if answer is not None:
-            return _compiled(answer, cache(lambda: _lowered(source, options)))
+            targets = ",".join(target.name for target in answer.targets)
+            same = replace(options, target=targets)  # whatever the environment names by then
+            return _compiled(answer, cache(lambda: _lowered(source, same)))
     from cnnc.codegen.render import render_stub
 
     tell = on_stage or _say_nothing

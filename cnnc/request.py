@@ -53,7 +53,7 @@ class Request:
         """The request; None for one that has no key: what is amiss is for the stages to say."""
         if options.choose is not None or _ITSELF is None:
             return None
-        with suppress(CompileError, OSError, ValueError):
+        with suppress(CompileError, OSError, ValueError, TypeError):
             compiler = find_compiler()
             python = find_python(compiler)
             wanted = (
@@ -83,8 +83,8 @@ class Request:
             targets = tuple(TARGETS[target] for target in noted["targets"])
             if any(_contents(path) != was for path, was in noted["imports"].items()):
                 return None
-        except (ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is damaged
-            return None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None  # there is none, or it is damaged
         built = find_built(entry, name, targets, self.suffix, output)
         return None if built is None else Answer(name, targets, built)
 
