@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnc.compiler import Options
-    from cnnc.frontend import Limits
+    from cnnc.limits import Limits
 
 __all__ = ["__version__", "compile"]
 
@@ -91,8 +91,7 @@ def _limits(given: Mapping[str, int]) -> Limits:
     """The limits that `max_nodes` and its like ask for; TypeError for others."""
     from dataclasses import replace
 
-    from cnnc.frontend import DEFAULT_LIMITS
-    from cnnc.frontend.limits import SETTABLE
+    from cnnc.limits import DEFAULT_LIMITS, SETTABLE
 
     for name, value in given.items():
         if name.removeprefix("max_") not in SETTABLE or not name.startswith("max_"):

@@ -11,35 +11,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnc.codegen.build import build_targets, check_runs_here, load_extension
-from cnnc.codegen.render import Origin, render, render_stub
-from cnnc.codegen.toolchain import host_targets, named_targets, native_target
+from cnnc.codegen.toolchain import chosen_targets, native_target
 from cnnc.diagnostics import CompileError, Diagnostic, Source
-from cnnc.frontend import (
-    DEFAULT_LIMITS,
-    Limits,
-    format_spec,
-    parse,
-    read_source,
-    resolve,
-    split_model,
-)
-from cnnc.ir.graph import Graph, graph_digest
-from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
-from cnnc.ir.text import format_graph, format_program
-from cnnc.ir.verify import verify_graph, verify_program
-from cnnc.passes.choice import Choice, best_guess, prefer
-from cnnc.passes.differentiate import differentiate
-from cnnc.passes.fuse import fuse
-from cnnc.passes.plan import plan
-from cnnc.passes.recompute import recompute
-from cnnc.tuning import Tuning
+from cnnc.limits import DEFAULT_LIMITS, Limits
+from cnnc.request import Answer, Request
+from cnnc.sources import read_source, split_model
+
+if TYPE_CHECKING:
+    # The stages are imported by `lower`: what the cache has needs none of them.
+    from cnnc.codegen.render import Origin
+    from cnnc.ir.graph import Graph
+    from cnnc.ir.program import Program
+    from cnnc.passes.choice import Choice
+    from cnnc.tuning import Tuning
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
 TARGET_STAGES = ("program", "pyx")
@@ -78,6 +70,15 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Lowered:
+    """The forms that a module comes from; a program for each target, the most capable first."""
+
+    graph: Graph
+    fused: Graph
+    programs: tuple[Program, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A built extension, its stub and each target's source, and the forms that it came from."""
 
@@ -86,12 +87,26 @@ class Compiled:
     sources: tuple[Path, ...]
     stub: Path
     cached: bool
-    graph: Graph
     targets: tuple[Target, ...]
     loadable: Path
     """The cache's copy of the extension, whose contents never change under a running process."""
-    fused: Graph
-    programs: tuple[Program, ...]
+    lowered: Callable[[], Lowered] = field(repr=False, compare=False)
+    """What `graph`, `fused` and `programs` are taken from: the cache may have spared the stages."""
+
+    @property
+    def graph(self) -> Graph:
+        """What to compute."""
+        return self.lowered().graph
+
+    @property
+    def fused(self) -> Graph:
+        """What `programs` were planned from."""
+        return self.lowered().fused
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """One for each target, the most capable first."""
+        return self.lowered().programs
 
     @property
     def pyx(self) -> Path:
@@ -131,39 +146,55 @@ def lower(
     source: Source,
     options: Options | None = None,
     warn: Callable[[Diagnostic], None] | None = None,
+    looked: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Every (stage, form) in order; CompileError as soon as a stage cannot go on.
 
     The TARGET_STAGES come once for each target, the most capable first. `warn` is told what is
-    suspicious but no error.
+    suspicious but no error, `looked` each path where an imported file is looked for, before that.
+    The stages are imported before the first of them runs.
     """
-    options = options or Options()
-    spec = parse(source, options.limits)
-    yield "spec", spec
-    graph = resolve(
-        spec,
-        options.model,
-        options.parameters,
-        limits=options.limits,
-        search=options.search,
-        warn=warn,
-    )
-    graph = replace(graph, digest=graph_digest(graph))
-    yield "graph", verify_graph(graph)
-    grad = differentiate(graph)
-    yield "grad", verify_graph(grad)
-    fused = recompute(fuse(grad))
-    yield "fused", verify_graph(fused)
-    targets = _targets(options.target)
-    if options.tuning is not None:
-        options.tuning.check_targets(targets)
-    name, origins = Path(source.name).name, _origins(graph, source)
-    for target in targets:
-        program = plan(fused, target, *_choices(options, target, graph.digest))
-        if options.tuning is not None:
-            options.tuning.check_program(program)
-        yield "program", verify_program(program)
-        yield "pyx", render(program, name, origins, profile=options.profile)
+    from cnnc.codegen.render import render
+    from cnnc.frontend import parse, resolve
+    from cnnc.ir.graph import graph_digest
+    from cnnc.ir.verify import verify_graph, verify_program
+    from cnnc.passes.differentiate import differentiate
+    from cnnc.passes.fuse import fuse
+    from cnnc.passes.plan import plan
+    from cnnc.passes.recompute import recompute
+
+    asked = options or Options()
+
+    def stages() -> Iterator[tuple[str, Any]]:
+        spec = parse(source, asked.limits)
+        yield "spec", spec
+        graph = resolve(
+            spec,
+            asked.model,
+            asked.parameters,
+            limits=asked.limits,
+            search=asked.search,
+            warn=warn,
+            looked=looked,
+        )
+        graph = replace(graph, digest=graph_digest(graph))
+        yield "graph", verify_graph(graph)
+        grad = differentiate(graph)
+        yield "grad", verify_graph(grad)
+        fused = recompute(fuse(grad))
+        yield "fused", verify_graph(fused)
+        targets = chosen_targets(asked.target)
+        if asked.tuning is not None:
+            asked.tuning.check_targets(targets)
+        name, origins = Path(source.name).name, _origins(graph, source)
+        for target in targets:
+            program = plan(fused, target, *_choices(asked, target, graph.digest))
+            if asked.tuning is not None:
+                asked.tuning.check_program(program)
+            yield "program", verify_program(program)
+            yield "pyx", render(program, name, origins, profile=asked.profile)
+
+    return stages()
 
 
 def emit(source: Source, stage: str, options: Options | None = None) -> str:
@@ -172,7 +203,7 @@ def emit(source: Source, stage: str, options: Options | None = None) -> str:
         raise ValueError(f"unknown stage {stage}; there are {', '.join(STAGES)}")
     options = options or Options()
     forms = (form for name, form in lower(source, options) if name == stage)
-    count = len(_targets(options.target)) if stage in TARGET_STAGES else 1
+    count = len(chosen_targets(options.target)) if stage in TARGET_STAGES else 1
     return "\n\n".join(map(_text, islice(forms, count)))
 
 
@@ -188,38 +219,75 @@ def compile_spec(
     """Compile a spec, `file.cnn` or `file.cnn:model`. `output` is where to leave the files.
 
     `on_stage` is told each stage's name and seconds, `on_compile` the module's name before the C
-    compiler runs, which the cache may spare, `warn` what is suspicious. Raises CompileError, also
-    for a file that cannot be read.
+    compiler runs, which the cache may spare, `warn` what is suspicious. What the cache knows to
+    answer the same request goes through no stage, unless `on_stage` wants to hear of them. Raises
+    CompileError, also for a file that cannot be read.
     """
     source, options = open_spec(path, options)
+    request = Request.of(source, options)
+    if request is not None and on_stage is None:
+        answer = request.find(output)
+        if answer is not None:
+            targets = ",".join(target.name for target in answer.targets)
+            same = replace(options, target=targets)  # whatever the environment names by then
+            return _compiled(answer, cache(lambda: _lowered(source, same)))
+    from cnnc.codegen.render import render_stub
+
     tell = on_stage or _say_nothing
+    looked = None if request is None else request.looked
+    warnings: list[Diagnostic] = []
     forms: dict[str, Any] = {}
     texts: dict[str, str] = {}
     programs: list[Program] = []
+    stages = lower(source, options, warnings.append, looked)
     start = time.perf_counter()
-    for stage, form in lower(source, options, warn):
+    for stage, form in stages:
         forms[stage] = form
         if stage == "pyx":
             programs.append(forms["program"])
             texts[programs[-1].target.name] = form
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
-    program = programs[0]
-    stub = render_stub(program, Path(source.name).name, profile=options.profile)
-    built = build_targets(program.name, texts, stub, output, on_compile)
+    if warn is not None:
+        for warning in warnings:
+            warn(warning)
+    name = programs[0].name
+    stub = render_stub(programs[0], Path(source.name).name, profile=options.profile)
+    built = build_targets(name, texts, stub, output, on_compile)
     tell("build", time.perf_counter() - start)
+    answer = Answer(name, tuple(TARGETS[target] for target in texts), built)
+    if request is not None and not warnings:  # which are to be heard every time
+        request.note(answer)
+    lowered = Lowered(forms["graph"], forms["fused"], tuple(programs))
+    return _compiled(answer, lambda: lowered)
+
+
+def _compiled(answer: Answer, lowered: Callable[[], Lowered]) -> Compiled:
+    built = answer.built
     return Compiled(
-        program.name,
+        answer.name,
         built.extension,
         built.sources,
         built.stub,
         built.cached,
-        forms["graph"],
-        tuple(TARGETS[name] for name in texts),
+        answer.targets,
         built.loadable,
-        forms["fused"],
-        tuple(programs),
+        lowered,
     )
+
+
+def _lowered(source: Source, options: Options) -> Lowered:
+    """The forms, without the text of the last stage that nobody waits for."""
+    count = len(chosen_targets(options.target))
+    forms: dict[str, Any] = {}
+    programs: list[Program] = []
+    stages = lower(source, options)
+    while len(programs) < count:
+        stage, form = next(stages)
+        forms[stage] = form
+        if stage == "program":
+            programs.append(form)
+    return Lowered(forms["graph"], forms["fused"], tuple(programs))
 
 
 def _say_nothing(stage: str, seconds: float) -> None:
@@ -227,12 +295,10 @@ def _say_nothing(stage: str, seconds: float) -> None:
     del stage, seconds
 
 
-def _targets(text: str | None) -> tuple[Target, ...]:
-    return host_targets() if text is None else named_targets(text, "target")
-
-
 def _choices(options: Options, target: Target, digest: str) -> tuple[Choice, int | None]:
     """What takes the kernels' forms, and up to how many samples go one by one."""
+    from cnnc.passes.choice import best_guess, prefer
+
     choose, alone = options.choose or best_guess, options.alone
     if options.algorithm:
         choose = prefer(options.algorithm)
@@ -244,6 +310,8 @@ def _choices(options: Options, target: Target, digest: str) -> tuple[Choice, int
 
 def _origins(graph: Graph, source: Source) -> dict[str, Origin]:
     """Where each layer stands, for the banners of the generated code."""
+    from cnnc.codegen.render import Origin
+
     origins = {}
     for node in graph.nodes:
         if node.span is not None:
@@ -255,6 +323,11 @@ def _origins(graph: Graph, source: Source) -> dict[str, Origin]:
 
 
 def _text(form: Any) -> str:
+    from cnnc.frontend import format_spec
+    from cnnc.ir.graph import Graph
+    from cnnc.ir.program import Program
+    from cnnc.ir.text import format_graph, format_program
+
     if isinstance(form, str):
         return form
     if isinstance(form, Graph):

@@ -13,7 +13,8 @@ import platformdirs
 
 ResourceKind = Literal["grammar", "templates", "specs"]
 
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
+"""The directory of cnnc's own code."""
 
 
 def resource(kind: ResourceKind, name: str = "") -> Path:
@@ -21,8 +22,8 @@ def resource(kind: ResourceKind, name: str = "") -> Path:
 
     An installed wheel carries the directories inside the package, a checkout beside it.
     """
-    inside = _PACKAGE / kind
-    directory = inside if inside.is_dir() else _PACKAGE.parent / kind
+    inside = PACKAGE / kind
+    directory = inside if inside.is_dir() else PACKAGE.parent / kind
     return directory / name
 
 

@@ -15,7 +15,7 @@ def test_a_checkout_has_them_beside_the_package() -> None:
 
 def test_a_wheel_has_them_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cnnc" / "specs").mkdir(parents=True)
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "cnnc")
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "cnnc")
     assert resources.resource("specs", "a.cnn") == tmp_path / "cnnc" / "specs" / "a.cnn"
     assert resources.resource("grammar", "b") == tmp_path / "grammar" / "b"
 

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import click
 
 from cnnc.ir.target import TARGETS, parse_targets
+from cnnc.limits import DEFAULT_LIMITS, SETTABLE
 
 if TYPE_CHECKING:
     from cnnc.compiler import Options
 
 Command = TypeVar("Command", bound=Callable[..., object])
-
-LIMITS = {"nodes": 1_000_000, "parameters": 1 << 40, "memory": 1 << 50, "depth": 64}
-"""Those of cnnc.frontend.limits that have an option, spelt out here to keep `cnnc --help` quick."""
 
 FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 LARGEST = 2**53
@@ -87,7 +85,6 @@ class SpecChoice:
         from dataclasses import replace
 
         from cnnc.compiler import Options
-        from cnnc.frontend import DEFAULT_LIMITS
 
         limits = replace(DEFAULT_LIMITS, **self.limits)
         return Options(target, self.model, overrides(self.parameters), self.search, limits)
@@ -113,7 +110,7 @@ class _Bytes(click.ParamType[int]):
         if match is None or (match[2] and match[2] not in self._UNITS):
             self.fail(f"{value!r} is not a size such as 512MB or 16GB", param, ctx)
         size = int(float(match[1]) * self._UNITS[match[2]]) if len(match[1]) < 20 else 0
-        if not 1 <= size <= LIMITS["memory"]:
+        if not 1 <= size <= SETTABLE["memory"]:
             self.fail(f"{value!r} is not from 1 byte to 1000 TB", param, ctx)
         return size
 
@@ -139,12 +136,12 @@ _SPEC_OPTIONS = (
     ),
     click.option(
         "--max-nodes",
-        type=click.IntRange(1, LIMITS["nodes"]),
+        type=click.IntRange(1, SETTABLE["nodes"]),
         help="Most layers of the model, blocks and repeats expanded.  [default: 10,000]",
     ),
     click.option(
         "--max-parameters",
-        type=click.IntRange(1, LIMITS["parameters"]),
+        type=click.IntRange(1, SETTABLE["parameters"]),
         help="Most parameters of the model.  [default: 2,147,483,648]",
     ),
     click.option(
@@ -154,7 +151,7 @@ _SPEC_OPTIONS = (
     ),
     click.option(
         "--max-depth",
-        type=click.IntRange(1, LIMITS["depth"]),
+        type=click.IntRange(1, SETTABLE["depth"]),
         help="Most blocks and repeats inside each other.  [default: 32]",
     ),
 )
@@ -171,7 +168,7 @@ def spec_options(command: Command) -> Command:
         search: tuple[str, ...],
         **rest: Any,
     ) -> object:
-        given = {name: rest.pop(f"max_{name}") for name in LIMITS}
+        given = {name: rest.pop(f"max_{name}") for name in SETTABLE}
         limits = {name: value for name, value in given.items() if value is not None}
         return command(choice=SpecChoice(spec, model, parameters, search, limits), **rest)
 

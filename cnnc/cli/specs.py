@@ -137,8 +137,9 @@ def _graph_of(
     from cnnc.compiler import lower, open_spec
 
     graph: Any = None
+    stages = lower(*open_spec(choice.spec, choice.options()), warn)
     started = time.perf_counter()
-    for stage, form in lower(*open_spec(choice.spec, choice.options()), warn):
+    for stage, form in stages:
         if verbose:
             now = time.perf_counter()
             show_stage(stage, now - started)

@@ -1,23 +1,22 @@
 """Generated Cython text -> an extension module on disk, through the cache, and into the process.
 
-Does not look at the text: what it computes, and for which targets, is the caller's business.
+Does not look at the text: what it computes, and for which targets, is the caller's business. Where
+the files end up is delivery.py's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from cnnc.codegen.cache import Cache, explain, make_key
+from cnnc.codegen.cache import Cache, make_key
 from cnnc.codegen.commands import Command, run
+from cnnc.codegen.delivery import Built, check_output, deliver, file_names
 from cnnc.codegen.dispatch import (
     HEADER,
     dispatcher,
@@ -27,7 +26,6 @@ from cnnc.codegen.dispatch import (
     part_name,
 )
 from cnnc.codegen.failures import report
-from cnnc.codegen.files import appearing
 from cnnc.codegen.python import EXTENSION_SUFFIX, Python, find_python
 from cnnc.codegen.toolchain import (
     Compiler,
@@ -47,28 +45,8 @@ __all__ = [
     "build_targets",
     "check_runs_here",
     "load_extension",
+    "version_of",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """Where a build's files are. `cached` says that nothing had to be compiled.
-
-    `sources` are the .pyx of each target, the most capable first. `loadable` is the cache's copy of
-    the extension. Load this one: its path never comes to hold other contents, while a process that
-    loads a replaced file again is handed the old one.
-    """
-
-    extension: Path
-    sources: tuple[Path, ...]
-    stub: Path
-    cached: bool
-    loadable: Path
-
-    @property
-    def pyx(self) -> Path:
-        """The source of the most capable target."""
-        return self.sources[0]
 
 
 _WRAPPER = "/* Python wrapper */"
@@ -107,7 +85,7 @@ def build_targets(
     refuses.
     """
     if output is not None:
-        _check_output(output)
+        check_output(output)
     job = _Job(name, {t: sources[t.name] for t in TARGETS.values() if t.name in sources}, stub)
     cache = Cache(cache_directory())
 
@@ -116,13 +94,12 @@ def build_targets(
             on_compile(name)
         _compile(job, directory, cache)
 
+    key = job.key()
     while True:
-        entry, cached = cache.find_or_fill(job.key(), fill)
-        files = [entry / file for file in job.files()]
-        placed = files if output is None else _place(files, output)
-        if placed is not None:
-            extension, pyi, *pyx = placed
-            return Built(extension, tuple(pyx), pyi, cached, files[0])
+        entry, cached = cache.find_or_fill(key, fill)
+        built = deliver(entry, job.files(), output, cached=cached)
+        if built is not None:
+            return built
 
 
 class _Job:
@@ -148,8 +125,8 @@ class _Job:
             self.stub,
             self.header,
             dispatcher(),
-            _version("cnnc"),
-            _version("cython"),
+            version_of("cnnc"),
+            version_of("cython"),
             compiler.identity,
             "\0".join([*flags, "", *compiler.dispatcher_flags(), "", *compiler.link_flags()]),
             _UNOPTIMIZED,
@@ -159,8 +136,7 @@ class _Job:
 
     def files(self) -> list[str]:
         """The extension, its stub and its sources."""
-        sources = [f"{part}.pyx" for part in self.parts.values()]
-        return [f"{self.name}{self.python.suffix}", f"{self.name}.pyi", *sources]
+        return file_names(self.name, self.targets, self.python.suffix)
 
     def compile(self, file: str, flags: Sequence[str]) -> Command:
         """C to an object file beside it."""
@@ -202,8 +178,8 @@ def load_extension(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _version(distribution: str) -> str:
-    # Asked of the installed files: to import Cython takes longer than a build from the cache.
+def version_of(distribution: str) -> str:
+    """The version that is installed, asked of its files: to import Cython takes a while."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -270,37 +246,3 @@ def _prepare(path: Path) -> None:
     text = keep_apart(path.read_text(encoding="utf-8"))
     kernels, wrapper, rest = text.partition(_WRAPPER)
     path.write_text(f"{kernels}{_UNOPTIMIZED}{wrapper}{rest}", encoding="utf-8")
-
-
-def _check_output(output: Path) -> None:
-    """Refuse before the build what would be refused after it."""
-    with contextlib.suppress(OSError):  # which the writing will meet again
-        place = next(path for path in (output, *output.parents) if path.exists())
-        if not place.is_dir():
-            help = "name another directory with --output"
-            fail("build-output", f"{place} is not a directory", help=help)
-
-
-def _place(files: Sequence[Path], output: Path) -> list[Path] | None:
-    """Copy the files, each appearing whole; None where the cache's were deleted meanwhile."""
-    placed = []
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            placed.append(output / file.name)
-            _copy(file, placed[-1])
-    except OSError as error:
-        if not all(file.exists() for file in files):
-            return None
-        fail(
-            "build-output",
-            f"cannot write {error.filename2 or error.filename or output}: {explain(error)}",
-            help="name another directory with --output",
-        )
-    return placed
-
-
-def _copy(file: Path, destination: Path) -> None:
-    # Renamed into place: to write into an extension that a process has loaded would crash it.
-    with appearing(destination) as temporary:
-        shutil.copy(file, temporary)

@@ -8,6 +8,7 @@ sizes and hashes, and is rebuilt where it no longer matches. Knows nothing of co
     <cache>/work/             entries being filled
     <cache>/failed/<name>/    what the last failed build of a model left to look at
     <cache>/tuning/           what was measured of kernels, see cnnc.tuning
+    <cache>/requests/<key>    which entry answers a request, see cnnc.request
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnc.codegen.files import write_file
 from cnnc.codegen.toolchain import fail
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MANIFEST = "manifest.json"
+REQUESTS = "requests"
 SIZE_LIMIT = 512 * 2**20
 """Bytes above which entries go, the longest unused first."""
 IN_USE_SECONDS = 3600
 """An entry used this recently may be about to be loaded, and stays whatever the size."""
 ABANDONED_SECONDS = 24 * 3600
 """A work directory this old belongs to a build that was killed."""
+ANSWER_SECONDS = 30 * 24 * 3600
+"""An answer this old goes when something is built: to find it anew takes a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,19 @@ class Cache:
             self._prune(keep=key)
         return entry, False
 
+    def answer(self, request: str) -> str | None:
+        """What was noted under the key of a request; None where nothing was, or none can tell."""
+        try:
+            return (self.root / REQUESTS / request).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    def note_answer(self, request: str, answer: str) -> None:
+        """Note it, where the cache can be written."""
+        with contextlib.suppress(OSError):
+            (self.root / REQUESTS).mkdir(parents=True, exist_ok=True)
+            write_file(self.root / REQUESTS / request, answer.encode())
+
     def keep_failed(self, name: str, directory: Path) -> Path:
         """Keep the files of a failed build, in place of those of the model's last; say where."""
         kept = self.root / "failed" / name
@@ -108,7 +126,7 @@ class Cache:
     def clear(self) -> Usage:
         """Delete all entries and leftovers; say what was there."""
         before = self.usage()
-        for room in ("entries", "failed", "tuning"):
+        for room in ("entries", "failed", "tuning", REQUESTS):
             if (self.root / room).exists():
                 self._discard(self.root / room)
         shutil.rmtree(self.root / "work", ignore_errors=True)
@@ -162,6 +180,10 @@ class Cache:
             for path in (self.root / "work").iterdir():
                 if now - path.stat().st_mtime > ABANDONED_SECONDS:
                     self._discard(path)
+        with contextlib.suppress(OSError):
+            for path in (self.root / REQUESTS).iterdir():
+                if now - path.stat().st_mtime > ANSWER_SECONDS:
+                    path.unlink()
         aged = sorted((_last_use(path), path) for path in self._entries() if path.name != keep)
         total = self.usage().bytes
         for last_use, path in aged:

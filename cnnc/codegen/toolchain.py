@@ -201,6 +201,11 @@ def named_targets(text: str, asked_by: str = "--target") -> tuple[Target, ...]:
         fail("build-target", f"{asked_by}: {error}")
 
 
+def chosen_targets(text: str | None) -> tuple[Target, ...]:
+    """Those that `text` names, if it is one, else those of this machine; CompileError as they."""
+    return host_targets() if text is None else named_targets(text, "target")
+
+
 def native_target() -> Target:
     """The most capable target that this machine runs, or the lower one that CNNC_PROCESSOR names.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cnnc.frontend.files import read_source, split_model
-from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
 from cnnc.frontend.parser import parse
 from cnnc.frontend.printer import format_spec
 from cnnc.frontend.resolver import resolve
 from cnnc.frontend.spec import Spec
+from cnnc.limits import DEFAULT_LIMITS, Limits
+from cnnc.sources import read_source, split_model
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -16,7 +16,7 @@ from lark.visitors import Transformer_NonRecursive
 
 from cnnc.diagnostics import Diagnostic, Source, Span
 from cnnc.frontend import spec as s
-from cnnc.frontend.limits import Limits
+from cnnc.limits import Limits
 
 T = TypeVar("T")
 Children = list[Any]

@@ -13,12 +13,12 @@ from cnnc.frontend import spec as s
 from cnnc.frontend.arguments import Bound, as_call
 from cnnc.frontend.calls import pass_arguments
 from cnnc.frontend.library import Block
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.names import check_name, suggest, suggest_layer
 from cnnc.frontend.network import Network, Operand, Tensor
 from cnnc.frontend.report import Frame, RefusedError, Report, on_line
 from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
 from cnnc.frontend.walk import has_result, mentioned
+from cnnc.limits import Limits
 from cnnc.ops import OPS
 
 Expand = Callable[[tuple[s.Statement, ...], Scope], None]

@@ -14,9 +14,9 @@ from typing import TypeAlias, TypeVar
 from cnnc.diagnostics import Source, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.arithmetic import FUNCTIONS, SIGNS, SINGLE, Number
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.names import WORDS, kind_of, suggest
 from cnnc.frontend.report import RefusedError, Report, on_line
+from cnnc.limits import Limits
 from cnnc.ops import INITIALIZERS, OPS
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from cnnc.diagnostics import CompileError, Diagnostic, Source, Span
-from cnnc.frontend.limits import Limits
+from cnnc.limits import Limits
 
 _PIECE = re.compile(r'#[^\n]*|"[^"\n]*"?|[()\[\]{}\n]|\ufeff')
 _GAP = re.compile(r'"[^"\n]*"|[\n;][ \t\r\f\n;]*')

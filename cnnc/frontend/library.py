@@ -6,7 +6,7 @@ Reads no file outside the spec's directory and the search path. Expands no block
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,12 @@ from pathlib import Path
 from cnnc.diagnostics import CompileError, Source, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.evaluator import Evaluator, Setting
-from cnnc.frontend.files import read_source
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.names import check_name
 from cnnc.frontend.parser import parse
 from cnnc.frontend.report import RefusedError, Report, on_line
 from cnnc.frontend.walk import bindings, chains, has_result
+from cnnc.limits import Limits
+from cnnc.sources import read_source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +50,19 @@ class Library:
 
 
 class Loader:
-    """Reads a spec's imports, each file once."""
+    """Reads a spec's imports, each file once; `looked` is told before it looks for a file."""
 
-    def __init__(self, report: Report, limits: Limits, search: Sequence[str | Path]) -> None:
+    def __init__(
+        self,
+        report: Report,
+        limits: Limits,
+        search: Sequence[str | Path],
+        looked: Callable[[str], None],
+    ) -> None:
         self._report = report
         self._limits = limits
         self._search = [Path(directory) for directory in search]
+        self._looked = looked
         self._roots: list[Path] = []
         self._open: list[tuple[Path, Source]] = []
         """The files between the spec and the one that is read now, with their true paths."""
@@ -203,6 +210,7 @@ class Loader:
         directories = (Path(importer.name).parent, *self._search)
         for directory in directories:
             name = os.path.normpath(directory / wanted)
+            self._looked(name)
             path = _true_path(Path(name))
             if not any(root in path.parents for root in self._roots):
                 outside = True

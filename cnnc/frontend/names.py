@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Iterable
 from itertools import islice
 
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.report import Report
 from cnnc.frontend.spec import Identifier
+from cnnc.limits import Limits
 from cnnc.ops import INITIALIZERS, LOSSES, OPS
 
 _MOST_SUGGESTIONS = 500

@@ -14,9 +14,9 @@ from typing import Any
 from cnnc.diagnostics import Source, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.arguments import Bound, blame
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.report import ExhaustedError, RefusedError, Report, on_line
 from cnnc.ir.graph import Node, Parameter
+from cnnc.limits import Limits
 from cnnc.ops import OPS
 from cnnc.ops.op import Input, OpError, Shape
 

@@ -19,9 +19,9 @@ from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.frontend import spec as s
 from cnnc.frontend.builder import Builder
 from cnnc.frontend.layout import join_lines, lay_out
-from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
 from cnnc.frontend.syntax_errors import explain
 from cnnc.frontend.walk import parts
+from cnnc.limits import DEFAULT_LIMITS, Limits
 from cnnc.resources import cache_directory, resource
 
 _BOUNDARY = re.compile(r"[\n;{}]")

@@ -16,13 +16,13 @@ from cnnc.frontend import spec as s
 from cnnc.frontend.body import Body
 from cnnc.frontend.evaluator import Evaluator, Setting, show
 from cnnc.frontend.library import Loader
-from cnnc.frontend.limits import DEFAULT_LIMITS, Limits
 from cnnc.frontend.names import check_name, suggest
 from cnnc.frontend.report import ExhaustedError, RefusedError, Report
 from cnnc.frontend.scope import Naming, Scope, open_scope
 from cnnc.frontend.training import resolve_training
 from cnnc.frontend.usage import check_unvisited, circles, warn_of_unused
 from cnnc.ir.graph import Graph, Node, Output, Parameter
+from cnnc.limits import DEFAULT_LIMITS, Limits
 from cnnc.ops.initializers import Automatic, Glorot, He
 
 Number = int | float
@@ -36,16 +36,19 @@ def resolve(
     limits: Limits = DEFAULT_LIMITS,
     search: Sequence[str | Path] = (),
     warn: Callable[[Diagnostic], None] | None = None,
+    looked: Callable[[str], None] | None = None,
 ) -> Graph:
     """The graph of a spec's model: the one called `model`, or the only one.
 
     `parameters` override the model's own defaults; `search` are directories, besides the spec's
-    own, from which it may import. Raises CompileError with every independent
-    error; where there is none, `warn` gets the warnings.
+    own, from which it may import. `looked` is told each path where an imported file is looked for,
+    before that, whether there is one or not. Raises CompileError with every independent error;
+    where there is none, `warn` gets the warnings.
     """
     report = Report(limits.diagnostics)
+    loader = Loader(report, limits, search, looked or _say_nothing)
     try:
-        return _resolve(spec, model, parameters or {}, limits, search, report, warn)
+        return _resolve(spec, model, parameters or {}, limits, loader, report, warn)
     except ExhaustedError:
         raise CompileError(report.ordered()) from None
 
@@ -55,11 +58,10 @@ def _resolve(
     model: str | None,
     parameters: Mapping[str, float],
     limits: Limits,
-    search: Sequence[str | Path],
+    loader: Loader,
     report: Report,
     warn: Callable[[Diagnostic], None] | None,
 ) -> Graph:
-    loader = Loader(report, limits, search)
     library = loader.load(spec)
     definition = _select(spec, model, report)
     body = Body(report, limits)
@@ -86,6 +88,11 @@ def _resolve(
         tuple(Output(name, tensor.node) for name, tensor in outputs if tensor is not None),
         training,
     )
+
+
+def _say_nothing(path: str) -> None:
+    """For callers who do not want to know."""
+    del path
 
 
 def _select(spec: s.Spec, wanted: str | None, report: Report) -> s.ModelDefinition:

@@ -13,9 +13,9 @@ from cnnc.diagnostics import Span
 from cnnc.frontend.arguments import Binder
 from cnnc.frontend.evaluator import Evaluator, Setting
 from cnnc.frontend.library import Library
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.network import Tensor
 from cnnc.frontend.report import ExhaustedError, Report, on_line
+from cnnc.limits import Limits
 
 
 @dataclass(slots=True)

@@ -9,12 +9,12 @@ from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.arguments import Binder, Bound, as_call, blame
 from cnnc.frontend.evaluator import Evaluator
-from cnnc.frontend.limits import Limits
 from cnnc.frontend.names import suggest
 from cnnc.frontend.network import Operand, Tensor, provenance
 from cnnc.frontend.report import RefusedError, Report
 from cnnc.frontend.scope import Scope
 from cnnc.ir.graph import SCHEDULES, OutputLoss, Training
+from cnnc.limits import Limits
 from cnnc.ops import LOSSES, OPTIMIZERS
 from cnnc.ops.op import Field, Kind, OpError
 

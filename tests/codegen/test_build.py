@@ -215,7 +215,7 @@ def test_everything_that_matters_is_in_the_key(
     build("tiny", SOURCE, STUB, target)
     monkeypatch.setattr(build_module, "dispatcher", lambda: "")
     build("tiny", SOURCE, STUB, target)
-    monkeypatch.setattr(build_module, "_version", lambda _: "99")
+    monkeypatch.setattr(build_module, "version_of", lambda _: "99")
     build("tiny", SOURCE, STUB, target)
     failing_compiler(tmp_path, monkeypatch)
     toolchain._identify.cache_clear()

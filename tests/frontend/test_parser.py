@@ -9,10 +9,10 @@ from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.frontend import Limits, Spec, format_spec, parse, read_source
 from cnnc.frontend import spec as s
 from cnnc.frontend.layout import lay_out
-from cnnc.frontend.limits import DEFAULT_LIMITS
 from cnnc.frontend.mistakes import MISTAKES
 from cnnc.frontend.parser import _failure, _lark
 from cnnc.frontend.syntax_errors import recognise
+from cnnc.limits import DEFAULT_LIMITS
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.cnn"))
 

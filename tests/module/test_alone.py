@@ -69,6 +69,22 @@ def test_the_extension_needs_numpy_alone(digits: Case, tmp_path: Path) -> None:
     ]
 
 
+FIRST_ANSWER = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+before = set(sys.modules)
+import digits
+digits.Model(seed=1)(np.zeros((1, 2, 9, 7), np.uint8))
+print(*sorted({"numpy.random", "json", "threading"} & (set(sys.modules) - before)))
+"""
+
+
+def test_a_first_answer_imports_nothing_slow(digits: Case) -> None:
+    command = [sys.executable, "-c", FIRST_ANSWER, str(digits.compiled.extension.parent)]
+    assert subprocess.check_output(command, text=True) == "\n"
+
+
 def test_the_three_files_lie_together(digits: Case) -> None:
     found = digits.compiled
     assert {p.name for p in found.extension.parent.iterdir()} == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def test_the_seed_decides_all(lenet: Case) -> None:
     assert _digest(model(7)) == _digest(model(seed=7)) == _digest(model(np.int64(7)))
     seeds = [0, 1, 2, 7, 2**31, 2**32, 2**64, 2**70]
     assert len({_digest(model(seed)) for seed in seeds}) == len(seeds)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1, 2**32, 2**64 + 5, 2**200 + 12345])
+def test_the_streams_are_numpys(seed: int, lenet: Case) -> None:
+    for name, view in lenet.module.Model(seed).parameters.items():
+        if name.endswith(".weight"):
+            words = [seed, zlib.crc32(name.encode())]
+            drawn = np.random.PCG64(np.random.SeedSequence(words)).random_raw(view.size)
+            unit = (drawn >> np.uint64(40)) * 2.0**-23 - 1
+            np.testing.assert_array_equal(view.ravel(), (unit * LIMITS[name]).astype(np.float32))
 
 
 def test_no_two_parameters_share_a_stream(lenet: Case) -> None:
