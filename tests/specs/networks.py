@@ -39,10 +39,8 @@ class Network:
 
 
 REDUCED = {"size": 64, "classes": 10}
+DENSE = {"layers1": 2, "layers2": 3, "layers3": 2, "layers4": 2}
 NETWORKS = [
-    # Those that take longest come first, so that several processes end together.
-    Network("densenet121", REDUCED),
-    Network("resnet50", REDUCED),
     Network("mlp", samples=5),
     Network("lenet", samples=3),
     Network("perceptron", samples=3),
@@ -62,10 +60,15 @@ NETWORKS = [
     Network("vgg16", {**REDUCED, "size": 32, "hidden": 64, "rate": 0}),
     Network("googlenet", {**REDUCED, "rate": 0}),
     Network("resnet18", REDUCED),
+    # A block that projects, with and without a stride, and one that does not after each.
+    Network("resnet50", {**REDUCED, "blocks1": 2, "blocks2": 2, "blocks3": 1, "blocks4": 1}),
+    # The paper's smallest growth; three layers in a row, as well as two.
+    Network("densenet121", {**REDUCED, "growth": 12, **DENSE}),
     Network("squeezenet", {**REDUCED, "rate": 0}),
     Network("mobilenet_v1", REDUCED),
     Network("mobilenet_v2", {**REDUCED, "rate": 0}),
-    Network("efficientnet_b0", {**REDUCED, "rate": 0}),
+    # Half of its rows still repeat, and with both kernels.
+    Network("efficientnet_b0", {**REDUCED, "rate": 0, "depth": 0.5}),
     Network("differences"),
     Network("edge"),
     Network("windows"),
