@@ -41,34 +41,35 @@ class Network:
 REDUCED = {"size": 64, "classes": 10}
 DENSE = {"layers1": 2, "layers2": 3, "layers3": 2, "layers4": 2}
 NETWORKS = [
+    # Those that take longest come first, so that several processes end together.
+    Network("googlenet", {**REDUCED, "rate": 0}),
+    Network("mobilenet_v2", {**REDUCED, "rate": 0}),
+    # Half of its rows still repeat, and with both kernels.
+    Network("efficientnet_b0", {**REDUCED, "rate": 0, "depth": 0.5}),
+    # A block that projects, with and without a stride, and one that does not after each.
+    Network("resnet50", {**REDUCED, "blocks1": 2, "blocks2": 2, "blocks3": 1, "blocks4": 1}),
+    Network("resnet18", REDUCED),
+    # The paper's smallest growth; three layers in a row, as well as two.
+    Network("densenet121", {**REDUCED, "growth": 12, **DENSE}),
+    Network("mobilenet_v1", REDUCED),
+    Network("resnet20"),
+    Network("unet", {"size": 188, "width": 4}, 1),
+    Network("squeezenet", {**REDUCED, "rate": 0}),
+    Network("vgg16", {**REDUCED, "size": 32, "hidden": 64, "rate": 0}),
+    Network("mobilenet_small"),
     Network("mlp", samples=5),
     Network("lenet", samples=3),
     Network("perceptron", samples=3),
     Network("mnist_cnn", {"rate": 0}, 3),
     Network("vgg_small"),
     Network("nin", {"size": 16, "rate": 0}),
-    Network("resnet20"),
-    Network("mobilenet_small"),
     Network("conv1d"),
     Network("sensor", {"rate": 0}),
     Network("volume", {"rate": 0}),
     Network("two_inputs", samples=4),
     Network("autoencoder", samples=3),
     Network("unet_small"),
-    Network("unet", {"size": 188, "width": 4}, 1),
     Network("alexnet", {**REDUCED, "hidden": 64, "rate": 0}),
-    Network("vgg16", {**REDUCED, "size": 32, "hidden": 64, "rate": 0}),
-    Network("googlenet", {**REDUCED, "rate": 0}),
-    Network("resnet18", REDUCED),
-    # A block that projects, with and without a stride, and one that does not after each.
-    Network("resnet50", {**REDUCED, "blocks1": 2, "blocks2": 2, "blocks3": 1, "blocks4": 1}),
-    # The paper's smallest growth; three layers in a row, as well as two.
-    Network("densenet121", {**REDUCED, "growth": 12, **DENSE}),
-    Network("squeezenet", {**REDUCED, "rate": 0}),
-    Network("mobilenet_v1", REDUCED),
-    Network("mobilenet_v2", {**REDUCED, "rate": 0}),
-    # Half of its rows still repeat, and with both kernels.
-    Network("efficientnet_b0", {**REDUCED, "rate": 0, "depth": 0.5}),
     Network("differences"),
     Network("edge"),
     Network("windows"),
