@@ -46,6 +46,16 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ["CNNC_CACHE_DIR"] = os.environ["CNNC_TEST_CACHE"]
 
 
+@pytest.fixture
+def plain_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules whose tiles the C compiler leaves rolled: a third of its time.
+
+    For tests of how kernels are put together. What compilers make of each kernel is tests/ops's.
+    """
+    monkeypatch.setattr("cnnc.codegen.toolchain.GCC_FLAGS", ("-O1",))
+    monkeypatch.setattr("cnnc.codegen.toolchain.CLANG_FLAGS", ("-O1",))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
