@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# A test's name says with whom it shares a module. xdist's own loadgroup is no help: it reads marks
+# before they are set here, and pytest 9.2 takes no notice of what it makes of them. Without groups
+# all processes wait for the one that compiles a module.
+
+
+def unit_of(nodeid: str) -> str:
+    """What runs in one process: the tests of a file, or of a function those of <one parameter>."""
+    function, group, _ = nodeid.partition("[<")
+    if not group:
+        return nodeid.split("::", maxsplit=1)[0]
+    return function + nodeid[len(function) : nodeid.index(">", len(function)) + 1]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a compiled module run in one process: those of a file, unless it says."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::", maxsplit=1)[0]))
+    """What is compiled for itself comes first, so that several processes end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: "[<" not in item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -64,7 +64,7 @@ TRAINED = {
 
 def _each(halves: Iterable[str]) -> list[Any]:
     """Halves that may run beside each other: each compiles modules of its own."""
-    return [pytest.param(h, marks=pytest.mark.xdist_group(f"aarch64 {h}")) for h in halves]
+    return [pytest.param(h, id=f"<{h}>") for h in halves]
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,6 @@ X86 = TARGETS[RUNNABLE[0]].machine == "x86_64"
 QEMU = pytest.mark.skipif(
     not (X86 and shutil.which("qemu-x86_64")), reason="no qemu-x86_64, e.g. apt install qemu-user"
 )
-pytestmark = pytest.mark.xdist_group("targets")
 
 
 @pytest.fixture(scope="module")

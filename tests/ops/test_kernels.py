@@ -107,9 +107,9 @@ def layers_on(groups: str, target: str) -> list[tuple[str, Example]]:
 
 
 def _cases(modules: Sequence[str]) -> list[Any]:
-    """Each module for each target; what shares one runs in one process."""
+    """Each module for each target; what shares one runs in one process (tests/conftest.py)."""
     return [
-        pytest.param(groups, target, marks=pytest.mark.xdist_group(f"{groups} {target}"))
+        pytest.param(groups, target, id=f"<{groups} {target}>")
         for groups in modules
         for target in runnable_targets()
     ]
@@ -170,7 +170,7 @@ def check_gradients(graph: Graph, module: Any, samples: int) -> None:
 
 @pytest.mark.parametrize(("groups", "target"), _cases(WITH_PARAMETERS)[:: len(runnable_targets())])
 def test_every_layer_with_parameters_is_trained_here(groups: str, target: str) -> None:
-    graph, _ = _trained_together(groups, target)
+    graph = trained_together(layers_on(groups, target))
     wanted = sum(len(parameter_names(example)) for _, example in layers_of(groups))
     assert graph.step is not None
     assert len(graph.step.gradients) == wanted

@@ -146,7 +146,7 @@ def _cases() -> list[Any]:
             module,
             target,
             "winograd" if module == "winograd" else "direct",
-            marks=pytest.mark.xdist_group(f"single {module} {target}"),
+            id=f"<{module} {target}>",
         )
         for module, target in [*modules, ("others", first)]
     ]
