@@ -58,7 +58,7 @@ NETWORKS = [
     Network("resnet18", REDUCED),
     Network("densenet121", {**REDUCED, **DENSE}),
     Network("mobilenet_v1", REDUCED),
-    Network("resnet20", {"n": 2}, optimized=True),
+    Network("resnet20", {"n": 2}),
     Network("unet", {"size": 188, "width": 4}, 1),
     Network("squeezenet", {**REDUCED, "rate": 0}),
     Network("vgg16", {**REDUCED, "size": 32, "hidden": 64, "rate": 0}),
