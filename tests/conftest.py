@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# A test's name says with whom it shares a module. xdist's own loadgroup is no help: it reads marks
+# before they are set here, and pytest 9.2 takes no notice of what it makes of them. Without groups
+# all processes wait for the one that compiles a module.
+
+
+def unit_of(nodeid: str) -> str:
+    """What runs in one process: the tests of a file, or of a function those of <one parameter>."""
+    function, group, _ = nodeid.partition("[<")
+    if not group:
+        return nodeid.split("::", maxsplit=1)[0]
+    return function + nodeid[len(function) : nodeid.index(">", len(function)) + 1]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a compiled module run in one process: those of a file, unless it says."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::", maxsplit=1)[0]))
+    """What is compiled for itself comes first, so that several processes end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: "[<" not in item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +69,16 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ["CNNC_CACHE_DIR"] = str(session / "cache")
     else:
         os.environ["CNNC_CACHE_DIR"] = os.environ["CNNC_TEST_CACHE"]
+
+
+@pytest.fixture
+def plain_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules whose tiles the C compiler leaves rolled: a third of its time.
+
+    For tests of how kernels are put together. What compilers make of each kernel is tests/ops's.
+    """
+    monkeypatch.setattr("cnnc.codegen.toolchain.GCC_FLAGS", ("-O1",))
+    monkeypatch.setattr("cnnc.codegen.toolchain.CLANG_FLAGS", ("-O1",))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +62,11 @@ TRAINED = {
 }
 
 
+def _each(halves: Iterable[str]) -> list[Any]:
+    """Halves that may run beside each other: each compiles modules of its own."""
+    return [pytest.param(h, id=f"<{h}>") for h in halves]
+
+
 @pytest.fixture(autouse=True)
 def cross(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(SYSROOT).resolve()
@@ -97,7 +104,7 @@ def compute(graph: Graph, kind: str, folder: Path) -> None:
     run(folder, graph.name, kind)
 
 
-@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("half", _each(HALVES))
 def test_forward_and_data_gradient_kernels_equal_their_references(
     half: str, tmp_path: Path
 ) -> None:
@@ -111,7 +118,7 @@ def test_forward_and_data_gradient_kernels_equal_their_references(
             _assert_close(outputs[output.name], wanted[output.tensor], output.name)
 
 
-@pytest.mark.parametrize("half", TRAINED)
+@pytest.mark.parametrize("half", _each(TRAINED))
 def test_parameter_gradient_kernels_equal_their_references(half: str, tmp_path: Path) -> None:
     graph = trained_together(TRAINED[half])
     assert graph.step is not None

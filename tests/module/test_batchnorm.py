@@ -17,7 +17,7 @@ from cnnc.ir.verify import verify_graph
 from cnnc.ops.batch_statistics import BatchStatistics
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
-from tests.ops.test_kernels import runnable_targets
+from tests.ops.test_kernels import targets_by_lanes
 
 TEXT = """
 model bn(classes=4) {
@@ -43,7 +43,7 @@ def graph() -> Graph:
     return resolve(parse(Source("bn.cnn", TEXT)))
 
 
-@pytest.fixture(scope="module", params=runnable_targets())
+@pytest.fixture(scope="module", params=targets_by_lanes())
 def model_class(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     path = tmp_path_factory.mktemp("bn") / "bn.cnn"
     path.write_text(TEXT)

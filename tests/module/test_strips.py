@@ -12,7 +12,7 @@ from cnnc.diagnostics import Source
 from cnnc.frontend import parse, resolve
 from cnnc.ir.graph import Graph
 from tests.module.reference import Reference
-from tests.ops.test_kernels import runnable_targets
+from tests.ops.test_kernels import targets_by_lanes
 
 TEXT = """
 model strips(classes=4) {
@@ -40,7 +40,7 @@ def graph() -> Graph:
     return resolve(parse(Source("strips.cnn", TEXT)))
 
 
-@pytest.fixture(scope="module", params=runnable_targets())
+@pytest.fixture(scope="module", params=targets_by_lanes())
 def model_class(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     path = tmp_path_factory.mktemp("strips") / "strips.cnn"
     path.write_text(TEXT)

@@ -30,7 +30,6 @@ X86 = TARGETS[RUNNABLE[0]].machine == "x86_64"
 QEMU = pytest.mark.skipif(
     not (X86 and shutil.which("qemu-x86_64")), reason="no qemu-x86_64, e.g. apt install qemu-user"
 )
-pytestmark = pytest.mark.xdist_group("targets")
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +117,7 @@ def on(processor: str, folder: Path, program: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.fixture(scope="module")
-def wheel(compiled: Compile) -> Compiled:
-    """What one would ship."""
-    return compiled(DIGITS, "x86-64-v2,x86-64-v3,x86-64-v4")
+SLOPE = "model digits {\n input x: float32[1]\n dense(1)\n}\n"
 
 
 IMPORT = """
@@ -147,14 +143,17 @@ print(net.target)
     ("processor", "target"), [("Nehalem", "x86-64-v2"), ("max,-avx2", "x86-64-v2"),
                               ("max", "x86-64-v3")]
 )  # fmt: skip
-def test_older_processors_take_what_they_run(processor: str, target: str, wheel: Compiled) -> None:
-    ran = on(processor, wheel.extension.parent, TRAIN)
+def test_older_processors_take_what_they_run(
+    processor: str, target: str, several: Compiled
+) -> None:
+    ran = on(processor, several.extension.parent, TRAIN)
     assert (ran.returncode, ran.stdout) == (0, f"{target}\n"), ran.stderr
 
 
 @QEMU
-def test_a_processor_that_runs_none_is_told_what_it_lacks(wheel: Compiled) -> None:
-    ran = on("core2duo", wheel.extension.parent, IMPORT)
+def test_a_processor_that_runs_none_is_told_what_it_lacks(compiled: Compile) -> None:
+    shipped = compiled(SLOPE, "x86-64-v2,x86-64-v3,x86-64-v4")
+    ran = on("core2duo", shipped.extension.parent, IMPORT)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == (
         "digits was compiled for x86-64-v2, x86-64-v3 or x86-64-v4, and this processor is one for "

@@ -70,7 +70,14 @@ def _training(target: str, rank: str) -> tuple[Graph, Any]:
 
 
 FIRST, *OTHERS = runnable_targets()
-FORWARD = [(FIRST, "second"), (FIRST, "last"), *((target, "last") for target in OTHERS[:1])]
+FORWARD = [
+    pytest.param(target, rank, id=f"<{target} {rank}>")
+    for target, rank in [
+        (FIRST, "second"),
+        (FIRST, "last"),
+        *((target, "last") for target in OTHERS[:1]),
+    ]
+]
 
 
 @pytest.mark.parametrize("samples", [0, 1, 15, 17])

@@ -1,8 +1,8 @@
 """Every op's compiled kernels against its reference, over its own awkward examples.
 
-One network holds all examples side by side, so that one compilation serves: each has its input, the
-gradient of its output as a second input, and its result and data gradients as outputs. A second
-network trains all layers with parameters at once on a squared error.
+A network holds many examples side by side, since what a module costs besides its kernels is much:
+each has its input, the gradient of its output as a second input, and its result and data gradients
+as outputs. A second network trains all layers with parameters at once on a squared error.
 """
 
 from __future__ import annotations
@@ -49,8 +49,13 @@ GROUPS = {
     "softmax": ("softmax", "log_softmax", "channel_dropout", "identity"),
     "moves": ("upsample", "zero_pad", "crop", "reshape", "slice", "flatten", "concat"),
 }
-"""Ops that are compiled together, so that one C compilation serves; every other op is in `rest`."""
-
+"""Ops that belong together; every other op is in `rest`."""
+MODULES = (
+    "conv+statistics+softmax",
+    "linear+windows+gates",
+    "activations+joins+moves+rest",
+)
+"""Groups that are compiled together: modules of about one size."""
 
 SCALES = {
     f"{stem}_in{i}": max(1.0, example.scale / 4)
@@ -72,9 +77,9 @@ def group_of(op: str) -> str:
     return next((group for group, ops in GROUPS.items() if op in ops), "rest")
 
 
-def layers_of(group: str) -> list[tuple[str, Example]]:
-    """The examples of a group's ops."""
-    return [layer for layer in LAYERS if group_of(layer[1].op.NAME) == group]
+def layers_of(groups: str) -> list[tuple[str, Example]]:
+    """The examples of the ops of a group, or of several with + between them."""
+    return [layer for layer in LAYERS if group_of(layer[1].op.NAME) in groups.split("+")]
 
 
 def runnable_targets() -> list[str]:
@@ -91,37 +96,44 @@ def targets_by_lanes() -> list[str]:
     return list(each.values())
 
 
-def layers_on(group: str, target: str) -> list[tuple[str, Example]]:
-    """The examples of a group that are compiled for a target: all for the machine's own.
+def layers_on(groups: str, target: str) -> list[tuple[str, Example]]:
+    """The examples of these groups that are compiled for a target: all for the machine's own.
 
     The others get every second one, in turns: what differs is the number of lanes, and of the two
     of four lanes each has those that the other has not.
     """
     place = runnable_targets().index(target)
-    return layers_of(group) if place == 0 else layers_of(group)[place % 2 :: 2]
+    return layers_of(groups) if place == 0 else layers_of(groups)[place % 2 :: 2]
 
 
-def _cases(groups: list[str]) -> list[Any]:
-    """Each group on each target; what shares a compiled module runs in one process."""
+def _cases(modules: Sequence[str]) -> list[Any]:
+    """Each module for each target; what shares one runs in one process (tests/conftest.py)."""
     return [
-        pytest.param(group, target, marks=pytest.mark.xdist_group(f"{group} {target}"))
-        for group in groups
+        pytest.param(groups, target, id=f"<{groups} {target}>")
+        for groups in modules
         for target in runnable_targets()
     ]
 
 
 EVERY = [group for group in (*GROUPS, "rest") if layers_of(group)]
 WITH_PARAMETERS = [
-    group for group in EVERY if any(parameter_names(example) for _, example in layers_of(group))
+    groups
+    for groups in MODULES
+    if any(parameter_names(example) for _, example in layers_of(groups))
 ]
 
 
+def test_every_layer_is_in_a_module() -> None:
+    compiled = [stem for groups in MODULES for stem, _ in layers_of(groups)]
+    assert sorted(compiled) == sorted(stem for stem, _ in LAYERS)
+
+
 @pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize(("group", "target"), _cases(EVERY))
+@pytest.mark.parametrize(("groups", "target"), _cases(MODULES))
 def test_forward_and_data_gradient_kernels_equal_their_references(
-    group: str, target: str, samples: int
+    groups: str, target: str, samples: int
 ) -> None:
-    check_forward(*_side_by_side(group, target), samples)
+    check_forward(*_side_by_side(groups, target), samples)
 
 
 def check_forward(graph: Graph, module: Any, samples: int) -> None:
@@ -135,11 +147,11 @@ def check_forward(graph: Graph, module: Any, samples: int) -> None:
 
 
 @pytest.mark.parametrize("samples", SAMPLES[1:])
-@pytest.mark.parametrize(("group", "target"), _cases(WITH_PARAMETERS))
+@pytest.mark.parametrize(("groups", "target"), _cases(WITH_PARAMETERS))
 def test_parameter_gradient_kernels_equal_their_references(
-    group: str, target: str, samples: int
+    groups: str, target: str, samples: int
 ) -> None:
-    check_gradients(*_trained_together(group, target), samples)
+    check_gradients(*_trained_together(groups, target), samples)
 
 
 def check_gradients(graph: Graph, module: Any, samples: int) -> None:
@@ -156,10 +168,10 @@ def check_gradients(graph: Graph, module: Any, samples: int) -> None:
         _assert_close(model.gradients[parameter], wanted[node], parameter)
 
 
-@pytest.mark.parametrize(("group", "target"), _cases(WITH_PARAMETERS)[:: len(runnable_targets())])
-def test_every_layer_with_parameters_is_trained_here(group: str, target: str) -> None:
-    graph, _ = _trained_together(group, target)
-    wanted = sum(len(parameter_names(example)) for _, example in layers_of(group))
+@pytest.mark.parametrize(("groups", "target"), _cases(WITH_PARAMETERS)[:: len(runnable_targets())])
+def test_every_layer_with_parameters_is_trained_here(groups: str, target: str) -> None:
+    graph = trained_together(layers_on(groups, target))
+    wanted = sum(len(parameter_names(example)) for _, example in layers_of(groups))
     assert graph.step is not None
     assert len(graph.step.gradients) == wanted
 
@@ -194,8 +206,8 @@ def _feeds(graph: Graph, samples: int) -> dict[str, Array]:
 
 
 @cache
-def _side_by_side(group: str, target: str) -> tuple[Graph, Any]:
-    graph = side_by_side(layers_on(group, target))
+def _side_by_side(groups: str, target: str) -> tuple[Graph, Any]:
+    graph = side_by_side(layers_on(groups, target))
     return graph, compile_graph(graph, TARGETS[target])
 
 
@@ -260,8 +272,8 @@ def _layer(stem: str, example: Example, parameters: list[Parameter]) -> Node:
 
 
 @cache
-def _trained_together(group: str, target: str) -> tuple[Graph, Any]:
-    graph = trained_together(layers_on(group, target))
+def _trained_together(groups: str, target: str) -> tuple[Graph, Any]:
+    graph = trained_together(layers_on(groups, target))
     return graph, compile_graph(graph, TARGETS[target])
 
 

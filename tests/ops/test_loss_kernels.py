@@ -22,7 +22,7 @@ from cnnc.ops.huber import Huber
 from cnnc.ops.initializers import He
 from cnnc.ops.op import Array, Example, Gradient, Input, LossOp, Op, Trait
 from tests.ops.examples import EXAMPLES, labels
-from tests.ops.test_kernels import SAMPLES, _assert_close, _double, compile_graph, runnable_targets
+from tests.ops.test_kernels import SAMPLES, _assert_close, _double, compile_graph, targets_by_lanes
 
 LOSS_EXAMPLES = {
     name.replace("-", "_"): example for name, example in EXAMPLES if Trait.LOSS in example.op.TRAITS
@@ -35,13 +35,13 @@ PADDED = {
 
 
 @pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize("target", runnable_targets())
+@pytest.mark.parametrize("target", targets_by_lanes())
 def test_loss_kernels_equal_their_references(target: str, samples: int) -> None:
     _compare(target, feeds_of(samples))
 
 
 @pytest.mark.parametrize("size", [0.001, 40.0, 1e4])
-@pytest.mark.parametrize("target", runnable_targets())
+@pytest.mark.parametrize("target", targets_by_lanes())
 def test_outputs_of_any_size_are_judged_well(target: str, size: float) -> None:
     _compare(target, feeds_of(16, size))
 

@@ -5,6 +5,7 @@ Each network holds several layers side by side; one sample to as many as go thro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import inf
 from typing import Any
@@ -44,77 +45,90 @@ NETWORKS = {
         output p, q, r, s, t, u, v, w
     """,
     "other ranks": """
-        input a: float32[1, 37]
-        input b: float32[17, 21]
-        input c: float32[2, 5, 4, 6]
-        p = a -> conv(16, 9, pad=same) -> relu -> maxpool(2)
-        q = b -> conv(20, 4, stride=3, pad=(2, 1))
-        r = b -> depthwise(5, pad=2) -> global_avgpool
-        s = c -> conv(18, 3x2x3, stride=1x2x1, pad=1) -> maxpool(2)
-        output p, q, r, s
+        input la: float32[1, 37]
+        input lb: float32[17, 21]
+        input lc: float32[2, 5, 4, 6]
+        lp = la -> conv(16, 9, pad=same) -> relu -> maxpool(2)
+        lq = lb -> conv(20, 4, stride=3, pad=(2, 1))
+        lr = lb -> depthwise(5, pad=2) -> global_avgpool
+        ls = lc -> conv(18, 3x2x3, stride=1x2x1, pad=1) -> maxpool(2)
+        output lp, lq, lr, ls
     """,
     "depthwise and transposed": """
-        input a: float32[17, 8, 9]
-        input b: float32[32, 5, 4]
-        p = a -> depthwise(3x3, pad=1) -> batchnorm -> relu6
-        q = a -> depthwise(5x5, stride=2, pad=same, bias=no) -> conv(16, 1x1)
-        r = a -> conv_transpose(20, 2x2, stride=2)
-        s = b -> conv_transpose(3, 3x3, stride=2, pad=1, output_pad=1)
-        t = b -> conv_transpose(16, 3x3, pad=1, bias=no) -> relu
-        output p, q, r, s, t
+        input ta: float32[17, 8, 9]
+        input tb: float32[32, 5, 4]
+        tp = ta -> depthwise(3x3, pad=1) -> batchnorm -> relu6
+        tq = ta -> depthwise(5x5, stride=2, pad=same, bias=no) -> conv(16, 1x1)
+        tr = ta -> conv_transpose(20, 2x2, stride=2)
+        ts = tb -> conv_transpose(3, 3x3, stride=2, pad=1, output_pad=1)
+        tt = tb -> conv_transpose(16, 3x3, pad=1, bias=no) -> relu
+        output tp, tq, tr, ts, tt
     """,
     "rows": """
-        input a: float32[2, 5, 7]
-        input b: float32[30]
-        input c: uint8[3, 5, 6]
-        input d: uint8[3, 5, 6]
-        p = a -> flatten -> dense(33) -> relu -> dense(16, bias=no)
-        q = b -> dense(7) -> prelu
-        r = b -> reshape([3, 2, 5]) -> conv(4, 2x2)
-        s = c -> normalize([100, 120, 90], [50, 60, 70]) -> conv(17, 3x3, pad=1) -> relu
-        t = d -> scale(1/255) -> maxpool(2x2)
-        u = a -> conv(20, 3x3) -> flatten -> dense(3)
-        output p, q, r, s, t, u
+        input da: float32[2, 5, 7]
+        input db: float32[30]
+        input dc: uint8[3, 5, 6]
+        input dd: uint8[3, 5, 6]
+        dp = da -> flatten -> dense(33) -> relu -> dense(16, bias=no)
+        dq = db -> dense(7) -> prelu
+        dr = db -> reshape([3, 2, 5]) -> conv(4, 2x2)
+        ds = dc -> normalize([100, 120, 90], [50, 60, 70]) -> conv(17, 3x3, pad=1) -> relu
+        dt = dd -> scale(1/255) -> maxpool(2x2)
+        du = da -> conv(20, 3x3) -> flatten -> dense(3)
+        output dp, dq, dr, ds, dt, du
     """,
     "joins": """
-        input a: float32[20, 6, 8]
-        input b: float32[32, 6, 8]
-        x = b -> conv(20, 1x1) -> batchnorm
-        p = add(a, x) -> relu
-        q = concat(b, a) -> conv(5, 3x3, pad=1)
-        gate = a -> global_avgpool(keep=yes) -> conv(20, 1x1) -> sigmoid
-        r = mul(a, gate) -> avgpool(3x3, stride=2, pad=1)
-        s = sub(a, x) -> upsample(2) -> crop(1) -> zero_pad(2)
-        t = b -> upsample(2, mode=linear) -> global_maxpool -> gelu
-        output p, q, r, s, t
+        input ja: float32[20, 6, 8]
+        input jb: float32[32, 6, 8]
+        jx = jb -> conv(20, 1x1) -> batchnorm
+        jp = add(ja, jx) -> relu
+        jq = concat(jb, ja) -> conv(5, 3x3, pad=1)
+        gate = ja -> global_avgpool(keep=yes) -> conv(20, 1x1) -> sigmoid
+        jr = mul(ja, gate) -> avgpool(3x3, stride=2, pad=1)
+        js = sub(ja, jx) -> upsample(2) -> crop(1) -> zero_pad(2)
+        jt = jb -> upsample(2, mode=linear) -> global_maxpool -> gelu
+        output jp, jq, jr, js, jt
     """,
     "winograd": """
-        input a: float32[1, 4, 4]
-        input b: float32[3, 5, 7]
-        input c: float32[17, 1, 9]
-        input d: float32[33, 1, 1]
-        input e: float32[40, 3, 2]
-        input f: float32[16, 37, 41]
-        p = a -> conv(1, 3x3, pad=1)
-        q = b -> conv(17, 3x3) -> relu -> maxpool(2)
-        r = b -> conv(5, 3x3, pad=2) -> prelu
-        s = c -> conv(40, 3x3, pad=1, bias=no) -> batchnorm -> gelu
-        t = d -> conv(33, 3x3, pad=1)
-        u = d -> conv(5, 3x3, pad=2)
-        v = e -> conv(40, 3x3, pad=1) -> conv(17, 3x3, pad=[(0, 2), (2, 1)])
-        w = f -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
-        output p, q, r, s, t, u, v, w
+        input wa: float32[1, 4, 4]
+        input wb: float32[3, 5, 7]
+        input wc: float32[17, 1, 9]
+        input wd: float32[33, 1, 1]
+        input we: float32[40, 3, 2]
+        input wf: float32[16, 37, 41]
+        wp = wa -> conv(1, 3x3, pad=1)
+        wq = wb -> conv(17, 3x3) -> relu -> maxpool(2)
+        wr = wb -> conv(5, 3x3, pad=2) -> prelu
+        ws = wc -> conv(40, 3x3, pad=1, bias=no) -> batchnorm -> gelu
+        wt = wd -> conv(33, 3x3, pad=1)
+        wu = wd -> conv(5, 3x3, pad=2)
+        wv = we -> conv(40, 3x3, pad=1) -> conv(17, 3x3, pad=[(0, 2), (2, 1)])
+        ww = wf -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
+        output wp, wq, wr, ws, wt, wu, wv, ww
     """,
 }
+MODULES = {
+    "usual": ("convolutions", "rows", "winograd"),
+    "others": ("other ranks", "depthwise and transposed", "joins"),
+    "winograd": ("winograd",),
+}
+"""What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
 
 
 THREADS = (2, 5)
 
 
-def _forms(network: str, target: str, algorithm: str) -> tuple[Graph, Program]:
-    text = "model side {\n" + NETWORKS[network] + "}\n"
-    forms = dict(lower(Source("side.cnn", text)))
+def _text(networks: Sequence[str]) -> str:
+    """One model of these networks, which have no name in common."""
+    lines = [line.strip() for name in networks for line in NETWORKS[name].split("\n")]
+    outputs = [line.removeprefix("output ") for line in lines if line.startswith("output ")]
+    body = [line for line in lines if not line.startswith("output ")]
+    return "\n".join(["model side {", *body, f"output {', '.join(outputs)}", "}", ""])
+
+
+def _forms(module: str, target: str, algorithm: str) -> tuple[Graph, Program]:
+    forms = dict(lower(Source("side.cnn", _text(MODULES[module]))))
     graph: Graph = forms["graph"]
     # Threads share every call, however small, of the best target's; of the others' none.
     least = 0 if target == targets_by_lanes()[0] else inf
@@ -123,37 +137,35 @@ def _forms(network: str, target: str, algorithm: str) -> tuple[Graph, Program]:
 
 
 @cache
-def _module(network: str, target: str, algorithm: str) -> tuple[Graph, Program, Any]:
-    graph, program = _forms(network, target, algorithm)
+def _module(module: str, target: str, algorithm: str) -> tuple[Graph, Program, Any]:
+    graph, program = _forms(module, target, algorithm)
     text, stub = render(program, "side.cnn", {}), render_stub(program, "side.cnn")
     built = build("side", text, stub, TARGETS[target])
     return graph, program, load_extension("side", built.loadable)
 
 
 def _cases() -> list[Any]:
+    first, *others = targets_by_lanes()
+    modules = [(name, target) for name in ("usual", "winograd") for target in (first, *others)]
     return [
         pytest.param(
-            network,
+            module,
             target,
-            algorithm,
-            marks=pytest.mark.xdist_group(f"single {network} {target} {algorithm}"),
+            "winograd" if module == "winograd" else "direct",
+            id=f"<{module} {target}>",
         )
-        for network in NETWORKS
-        for target in targets_by_lanes()
-        for algorithm in ("direct", "winograd")
-        if target == targets_by_lanes()[0] or network in ("convolutions", "rows", "winograd")
-        if algorithm == "direct" or network == "winograd"
+        for module, target in [*modules, ("others", first)]
     ]
 
 
 @pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize(("network", "target", "algorithm"), _cases())
+@pytest.mark.parametrize(("module", "target", "algorithm"), _cases())
 def test_single_samples_equal_the_reference(
-    network: str, target: str, algorithm: str, samples: int
+    module: str, target: str, algorithm: str, samples: int
 ) -> None:
-    graph, program, module = _module(network, target, algorithm)
+    graph, program, extension = _module(module, target, algorithm)
     assert program.single is not None, program.blocks_only
-    net = module.Model(seed=1, threads=1)
+    net = extension.Model(seed=1, threads=1)
     rng = np.random.default_rng(samples)
     for name, view in net.parameters.items():
         running = name.endswith("running_var")
@@ -196,8 +208,7 @@ def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_lowered_graph_is_well_made(network: str) -> None:
-    text = "model side {\n" + NETWORKS[network] + "}\n"
-    fused = dict(lower(Source("side.cnn", text)))["fused"]
+    fused = dict(lower(Source("side.cnn", _text([network]))))["fused"]
     lowered = one_sample(fused, TARGETS["x86-64-v4"])
     verify_graph(lowered.graph)
     assert 1 <= lowered.most <= 15
@@ -212,9 +223,9 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
     assert "conv1" in forms["program"].blocks_only
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-def test_what_is_packed_follows_every_change_of_a_parameter(algorithm: str) -> None:
-    _, _, module = _module("convolutions", targets_by_lanes()[0], algorithm)
+@pytest.mark.parametrize(("which", "algorithm"), [("usual", "direct"), ("winograd", "winograd")])
+def test_what_is_packed_follows_every_change_of_a_parameter(which: str, algorithm: str) -> None:
+    _, _, module = _module(which, targets_by_lanes()[0], algorithm)
     net, fresh = module.Model(seed=1, threads=1), module.Model(seed=2, threads=1)
     rng = np.random.default_rng(0)
     arrays = [

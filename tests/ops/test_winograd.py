@@ -48,6 +48,9 @@ CASES = [
 ]
 
 
+EACH = [pytest.param(target, id=f"<{target}>") for target in targets_by_lanes()]
+
+
 @cache
 def _forward(target: str) -> tuple[Graph, Any]:
     graph = side_by_side(CASES)
@@ -61,13 +64,13 @@ def _training(target: str) -> tuple[Graph, Any]:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 33])
-@pytest.mark.parametrize("target", targets_by_lanes())
+@pytest.mark.parametrize("target", EACH)
 def test_outputs_and_data_gradients_equal_their_references(target: str, samples: int) -> None:
     check_forward(*_forward(target), samples)
 
 
 @pytest.mark.parametrize("samples", [1, 15, 16, 17, 33])
-@pytest.mark.parametrize("target", targets_by_lanes())
+@pytest.mark.parametrize("target", EACH)
 def test_weight_gradients_equal_their_references(target: str, samples: int) -> None:
     check_gradients(*_training(target), samples)
 

@@ -79,16 +79,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         first = metafunc.config.getoption("--first-network")
         end = first + metafunc.config.getoption("--networks")
         groups = [Group(n, min(TOGETHER, end - n)) for n in range(first, end, TOGETHER)]
-        # Each in a process of its own, where there are several.
-        found = [
-            pytest.param(group, id=name, marks=pytest.mark.xdist_group(name))
-            for group in groups
-            for name in [f"{group.first}-{group.target}"]
-        ]
-        metafunc.parametrize("group", found)
+        names = [f"<{group.first} {group.target}>" for group in groups]
+        metafunc.parametrize("group", groups, ids=names)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_code")
 def test_compiled_networks_equal_their_reference(group: Group, tmp_path: Path) -> None:
     shapes = {name: shape for net in group.networks for name, shape in net.outputs.items()}
     assert {o.name: group.graph.node(o.tensor).shape for o in group.graph.outputs} == shapes

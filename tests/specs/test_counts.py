@@ -75,6 +75,12 @@ def test_resnet101_is_a_parameter_away() -> None:
     assert costs("resnet50", blocks3=23).parameters == 44_549_160
 
 
+def test_efficientnet_b1_is_a_parameter_away() -> None:
+    found = costs("efficientnet_b0", depth=1.1, size=240)
+    assert found.parameters == 7_794_184
+    assert found.multiply_adds / 1e6 == pytest.approx(687, rel=0.005)
+
+
 @pytest.mark.parametrize(("alpha", "millions"), [(0.75, 2.6), (0.5, 1.3), (0.25, 0.5)])
 def test_narrower_mobilenets_of_table_6(alpha: float, millions: float) -> None:
     assert costs("mobilenet_v1", alpha=alpha).parameters / 1e6 == pytest.approx(millions, abs=0.05)

@@ -19,10 +19,7 @@ LIBRARY_BYTES = 3e6
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "network" not in metafunc.fixturenames:
         return
-    chosen = [
-        pytest.param(network, id=str(network), marks=pytest.mark.xdist_group(f"specs-{network}"))
-        for network in NETWORKS
-    ]
+    chosen = [pytest.param(network, id=f"<{network}>") for network in NETWORKS]
     metafunc.parametrize("network", chosen)
 
 
@@ -30,9 +27,11 @@ def test_every_spec_is_compared() -> None:
     assert {network.name for network in NETWORKS} == set(ALL)
 
 
-def test_agreement_with_pytorch(network: Network) -> None:
+def test_agreement_with_pytorch(network: Network, request: pytest.FixtureRequest) -> None:
     from tests.specs.twin import Twin
 
+    if not network.optimized:
+        request.getfixturevalue("plain_code")
     built = network.compile()
     assert built.extension.stat().st_size < LIBRARY_BYTES
     twin = Twin(built.graph, built.load().Model, network.samples)
