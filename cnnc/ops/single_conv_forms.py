@@ -74,7 +74,7 @@ class SingleForward(SingleForm):
 
     def cycles(self) -> float:
         outputs = prod(loop.trips for loop in self.rows) * self.y.extents[-1]
-        return self.y.channels * self.channels * self.window * outputs / 2 / 0.8
+        return self.y.channels * self.channels * self.window * outputs / 2 / 0.9
 
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.columns[0][1]}"

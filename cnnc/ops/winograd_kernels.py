@@ -6,7 +6,7 @@ from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import split
 from cnnc.ops.window import Geometry
 from cnnc.ops.winograd import F2, TAPS, transposed
-from cnnc.ops.winograd_forms import Seen, Strip, Winograd
+from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Winograd
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 
 _FEWEST_TILES, _MOST_TILES = 4, 16
@@ -18,19 +18,14 @@ _FEWEST_SUMMED, _MOST_SUMMED = 16, 32
 _CHUNK = 24
 """Channels that are made before their products are turned back."""
 
-_IN, _OUT, _WEIGHT, _DIRECT, _SUM = 60, 100, 30, 6.5, 4
-"""Cycles to transform a tile of one channel of the source, of the result, the window of a channel
-pair; an output and channel pair by the direct sum; a sum over lanes. Measured, caches included."""
+_DIRECT, _SUM = 6.5, 4
+"""Cycles of an output and channel pair by the direct sum; of a sum over lanes."""
 
 
 def wins(form: Winograd) -> bool:
     """Whether it should take less time than the direct sum, by a count of cycles."""
-    pairs, tiles = form.made * form.summed, form.strip.tiles[0] * form.strip.tiles[1]
-    padded = form.made_up * form.summed * tiles * form.tiles_up / form.strip.count
-    products = form.points**2 / 2 * padded / 0.85
-    turned = tiles * (form.summed * _IN + form.made * _OUT) + _WEIGHT * pairs
     outputs = form.result.extents[0] * form.result.extents[1]
-    return products + turned < _DIRECT * pairs * outputs
+    return form.cycles() < _DIRECT * form.made * form.summed * outputs
 
 
 def weight_wins(form: WinogradWeightGrad) -> bool:
@@ -40,7 +35,7 @@ def weight_wins(form: WinogradWeightGrad) -> bool:
     padded = y.panels.trips * y.width * x.panels.trips * x.width
     strips = form.strip.around[0].trips * form.strip.around[1].trips
     products = form.points**2 * padded * (tiles / 2 / 0.8 + strips * _SUM)
-    turned = tiles * (x.channels.stop * _IN + y.channels.stop * _IN) + _WEIGHT * pairs
+    turned = tiles * (x.channels.stop + y.channels.stop) * IN + WEIGHT * pairs
     outputs = y.seen.layout.extents[0] * y.seen.layout.extents[1]
     return products + turned < _DIRECT * pairs * outputs
 

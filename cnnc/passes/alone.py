@@ -7,16 +7,18 @@ reads all weights for itself. Chooses nothing else, and knows no kernel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.target import Target
+from cnnc.ops.layout import Form
 from cnnc.ops.op import Op, Trait
 
-_OPERATIONS = 2
-"""Registers in a cycle, multiplied and added or only passed on."""
+_PRODUCTS, _STORES = 1.6, 1
+"""Registers in a cycle, multiplied and added or only passed on, where a form does not say more."""
 
-_BEYOND = 3
+_BEYOND = 6
 """Bytes in a cycle, to and from what is beyond the second-level cache, while others wait."""
 
 _WEIGHTS_BEYOND, _WEIGHTS_WITHIN = 8, 32
@@ -26,16 +28,22 @@ _GAIN = 0.9
 """What the one way must take of the other's time, to be worth another result by rounding."""
 
 
-def samples_alone(graph: Graph, lowered: Graph, target: Target) -> int:
+def samples_alone(
+    graph: Graph,
+    forms: Mapping[str, Form],
+    lowered: Graph,
+    lowered_forms: Mapping[str, Form],
+    target: Target,
+) -> int:
     """Up to so many, from 1 to `target.lanes`: then whole blocks of samples go one by one, too.
 
-    Both graphs count registers: the multiply-adds of a block are those of a sample.
+    Both graphs count registers: the multiply-adds of a block are those of a sample. `forms` are of
+    the kernels that compute their nodes.
     """
     register = 4 * target.lanes
-    block = _operations(graph) / _OPERATIONS + 2 * _large(graph, register, target) / _BEYOND
+    block = _cycles(graph, forms) + 2 * _large(graph, register, target) / _BEYOND
     weights = 4 * sum(prod(parameter.shape) for parameter in graph.parameters)
-    alone = _operations(lowered) / _OPERATIONS
-    alone += 2 * _large(lowered, register, target) / _BEYOND
+    alone = _cycles(lowered, lowered_forms) + 2 * _large(lowered, register, target) / _BEYOND
     alone += weights / (_WEIGHTS_BEYOND if weights > target.level2 else _WEIGHTS_WITHIN)
     return max(1, min(target.lanes, int(_GAIN * block / max(1.0, alone))))
 
@@ -49,12 +57,14 @@ def _computed(graph: Graph) -> list[tuple[Op, Node]]:
     ]
 
 
-def _operations(graph: Graph) -> int:
-    """Registers that are multiplied and added, and that are stored."""
-    total = 0
+def _cycles(graph: Graph, forms: Mapping[str, Form]) -> float:
+    """By the cost models of the forms, or by what is multiplied and what is stored."""
+    total = 0.0
     for op, node in _computed(graph):
+        form = forms.get(node.name)
         shapes = tuple(graph.node(name).shape for name in node.inputs)
-        total += op.multiply_adds(shapes) + prod(node.shape)
+        known = form.cycles() if form is not None else 0
+        total += known or op.multiply_adds(shapes) / _PRODUCTS + prod(node.shape) / _STORES
     return total
 
 

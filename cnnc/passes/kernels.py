@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cnnc.ir.graph import Node
-from cnnc.ir.program import Kernel
+from cnnc.ir.program import Kernel, Schedule
 from cnnc.ir.target import Target
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
@@ -52,6 +52,11 @@ class Kernels:
             name, form, node, room, "" if late else asked.key, chosen.why
         )
         return self.made[id(node)]
+
+    def forms(self, schedule: Schedule) -> dict[str, Form]:
+        """Of the kernels of a schedule's calls, by what they compute."""
+        by_name = {kernel.name: kernel.form for kernel in self.known.values()}
+        return {call.computes: by_name[call.kernel] for call in schedule.calls}
 
     def share(
         self, name: str, form: Form, node: Node, room: Room, asked: str = "", why: str = ""

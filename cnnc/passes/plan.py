@@ -15,6 +15,7 @@ from cnnc.ir.program import Judge, Program, Result, Schedule, Single, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.single import single_store
+from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
@@ -62,7 +63,7 @@ def plan(
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
     top = max([0, *(shared_end(room) for room in (main, step) if room)])
-    single, why = _single(graph, planner, top, alone, divided_from)
+    single, why = _single(graph, planner, schedules[0], top, alone, divided_from)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
         raise TypeError("a program infers")
@@ -116,7 +117,12 @@ def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int
 
 
 def _single(
-    graph: Graph, planner: _Planner, shared_from: int, most: int | None, divided_from: float
+    graph: Graph,
+    planner: _Planner,
+    blocks: Schedule,
+    shared_from: int,
+    most: int | None,
+    divided_from: float,
 ) -> tuple[tuple[Single, int] | None, str]:
     """The schedule of one sample and the end of its shared floats, or why there is none."""
     target = planner.kernels.target
@@ -126,23 +132,26 @@ def _single(
         lowered = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
-    room = make_room(lowered.graph, shared_from, target, "_single", divided_from)
+    room = make_room(lowered, shared_from, target, "_single", divided_from)
     alone = _Planner(planner.slots, 0, planner.kernels)
-    order = alone.order(room, {output.tensor for output in lowered.graph.outputs})
+    order = alone.order(room, {output.tensor for output in lowered.outputs})
     order.lives.pin(alone.pins)
     schedule = alone.schedule("single", order)
     results = []
-    for output, was in zip(lowered.graph.outputs, graph.outputs, strict=True):
-        node, shape = lowered.graph.node(output.tensor), graph.node(was.tensor).shape
+    for output, was in zip(lowered.outputs, graph.outputs, strict=True):
+        node, shape = lowered.node(output.tensor), graph.node(was.tensor).shape
         form = single_store(shape[0], room.places.layouts[output.tensor], target.lanes)
         plain = replace(node, epilogue=(), epilogue_inputs=())
         kernel = planner.kernels.share(f"{output.name}_store_single", form, plain, room)
         offset = schedule.offset(room.places.root(output.tensor))
         results.append(Result(output.name, shape, offset, kernel.name))
-    most = lowered.most if most is None else min(most, target.lanes)
+    if most is None:
+        forms = planner.kernels.forms
+        most = samples_alone(graph, forms(blocks), lowered, forms(schedule), target)
+    most = min(most, target.lanes)
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, shared_end(room)) + LINE
-    return (Single(schedule, tuple(results), most, lowered.graph), end), ""
+    return (Single(schedule, tuple(results), most, lowered), end), ""
 
 
 def _judges(graph: Graph) -> tuple[Judge, ...]:

@@ -16,7 +16,6 @@ from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
-from cnnc.passes.alone import samples_alone
 from cnnc.passes.choice import Asked, Choice, best_guess
 
 _SCALARS = 4
@@ -27,21 +26,13 @@ class NotSingleError(Exception):
     """Some op has no form for one sample; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneSample:
-    """The lowered graph, and the largest number of samples for which it pays."""
-
-    graph: Graph
-    most: int
-
-
-def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> OneSample:
+def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> Graph:
     """Lower a fused graph's inference; `choose` takes an algorithm. Raises NotSingleError."""
     walk = _Lowering(graph, target, choose)
     for node in graph.needed(_wanted(graph)):
         walk.lower(node)
     outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
-    lowered = replace(
+    return replace(
         graph,
         nodes=tuple(walk.nodes),
         outputs=outputs,
@@ -51,7 +42,6 @@ def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> One
         gradients=(),
         step=None,
     )
-    return OneSample(lowered, samples_alone(graph, lowered, target))
 
 
 def _ways(found: Single) -> tuple[Single, ...]:
