@@ -17,7 +17,7 @@ from cnnc.ops.op import Array, Op, Operands, Shape, Trait
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_winograd_forms import WindowTransform, correlate
 from cnnc.ops.window import Geometry, Pads
-from cnnc.ops.winograd import F2, TAPS
+from cnnc.ops.winograd import F2, F4, TAPS, Transforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class WinogradWeight(Op):
     lanes: int
 
     NAME: ClassVar[str] = "winograd_weight"
+    TRANSFORMS: ClassVar[Transforms] = F2
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BATCH})
 
     def input_names(self, count: int) -> tuple[str, ...]:
@@ -36,20 +37,28 @@ class WinogradWeight(Op):
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         groups = groups_of(self.filters, self.lanes)
-        return (groups * F2.points**2 * self.channels * self.lanes,)
+        return (groups * self.TRANSFORMS.points**2 * self.channels * self.lanes,)
 
     def forward(self, operands: Operands) -> Array:
         weight = operands["weight"]
-        turn = np.array(F2.weights, weight.dtype)
+        turn = np.array(self.TRANSFORMS.weights, weight.dtype)
         points = turn @ weight.reshape(self.filters, self.channels, TAPS, TAPS) @ turn.T
         groups = groups_of(self.filters, self.lanes)
-        whole = np.zeros((groups * self.lanes, self.channels, F2.points**2), weight.dtype)
+        count = self.TRANSFORMS.points**2
+        whole = np.zeros((groups * self.lanes, self.channels, count), weight.dtype)
         whole[: self.filters] = points.reshape(self.filters, self.channels, -1)
         turned = whole.reshape(groups, self.lanes, self.channels, -1).transpose(0, 3, 2, 1)
         return turned.reshape(-1)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        return WindowTransform(self.filters, self.channels, self.lanes, F2)
+        return WindowTransform(self.filters, self.channels, self.lanes, self.TRANSFORMS)
+
+
+class WinogradWeight4(WinogradWeight):
+    """The same for larger tiles."""
+
+    NAME: ClassVar[str] = "winograd4_weight"
+    TRANSFORMS: ClassVar[Transforms] = F4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class SingleWinograd(Op):
     lanes: int
 
     NAME: ClassVar[str] = "single_winograd"
+    TRANSFORMS: ClassVar[Transforms] = F2
     INPUTS: ClassVar[int | None] = 2
 
     def input_names(self, count: int) -> tuple[str, ...]:
@@ -75,17 +85,24 @@ class SingleWinograd(Op):
     def halo(self, wrt: str | None) -> Pads:
         # Whole tiles: they end beyond the window of the last output where its number is odd.
         each = zip(self.pad, self.outputs, strict=True)
-        return tuple((before, after + -n % F2.outputs) for (before, after), n in each)
+        return tuple((before, after + -n % self.TRANSFORMS.outputs) for (before, after), n in each)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         x, y = layouts["input"], layouts["result"]
         pads = (self.pad[0][0], self.pad[1][0])
-        return correlate(self.channels, pads, x, y, machine, bias=self.bias)
+        return correlate(self.TRANSFORMS, self.channels, pads, x, y, machine, bias=self.bias)
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """In registers, of the direct sum: what it is measured against."""
         groups = groups_of(self.filters, self.lanes)
         return groups * self.channels * TAPS**2 * prod(self.outputs)
+
+
+class SingleWinograd4(SingleWinograd):
+    """The same by tiles of 4 x 4 outputs: fewer products, some more rounding."""
+
+    NAME: ClassVar[str] = "single_winograd4"
+    TRANSFORMS: ClassVar[Transforms] = F4
 
 
 def single_winograd(
@@ -95,5 +112,8 @@ def single_winograd(
     if not winograd.applies(geometry):
         return ()
     channels, filters = shape[0], output[0]
-    op = SingleWinograd(channels, filters, geometry.pad, output[1:], bias, lanes)
-    return (Single(op, False, WinogradWeight(filters, channels, lanes)),)
+    asked = (channels, filters, geometry.pad, output[1:], bias, lanes)
+    return (
+        Single(SingleWinograd(*asked), False, WinogradWeight(filters, channels, lanes)),
+        Single(SingleWinograd4(*asked), False, WinogradWeight4(filters, channels, lanes)),
+    )

@@ -13,7 +13,7 @@ from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in
 from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips_before, trips_within
-from cnnc.ops.winograd import F2, TAPS, Transforms
+from cnnc.ops.winograd import TAPS, Transforms
 from cnnc.ops.winograd_forms import Strip
 
 _LEVEL2 = 32
@@ -22,8 +22,12 @@ _LEVEL2 = 32
 _FEWEST_TILES, _MOST_TILES = 12, 64
 """Of a strip: fewer read the weights too often, of more a point leaves the nearest cache."""
 
-_IN, _OUT = 28, 36
-"""Cycles to transform a tile of one register of channels, of filters."""
+_IN, _OUT = {2: 28, 4: 120}, {2: 36, 4: 110}
+"""Cycles to transform a tile of one register of channels, of filters, by its outputs' extent."""
+
+_WITHIN, _BEYOND = 32, 8
+"""Bytes of weights that are read in a cycle, in their order: where they stay in the second-level
+cache with those of other layers, and where they are too many for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class SingleCorrelate(Form):
     width: int
     """Tiles of a register tile."""
     registers: int
+    far: bool
+    """Whether the weights are too many to stay in the second-level cache from call to call."""
     ranged: bool = field(default=False, kw_only=True)
     """Whether a call makes some of its units only: tiles of filters of a row of strips."""
 
@@ -225,9 +231,12 @@ class SingleCorrelate(Form):
 
     def cycles(self) -> float:
         groups, tiles = self.y.channels, self.strip.tiles[0] * self.strip.tiles[1]
+        made = self.transforms.outputs
         padded = self.tiles_up / self.strip.count
         products = self.points * self.channels * groups * tiles * padded / 2 / 0.8
-        return products + tiles * (self.x.channels * _IN + groups * _OUT)
+        turned = self.x.channels * _IN[made] + groups * _OUT[made]
+        more = groups * self.channels * (self.points - TAPS**2) * self.lanes * 4
+        return products + tiles * turned + more / (_BEYOND if self.far else _WITHIN)
 
     def reason(self) -> str:
         m, strip = self.transforms.outputs, self.strip
@@ -236,11 +245,23 @@ class SingleCorrelate(Form):
         return f"one sample, Winograd F({m}x{m}, 3x3), {tile}, {at_once}"
 
 
+class SingleCorrelate4(SingleCorrelate):
+    """The same by tiles of 4 x 4 outputs."""
+
+    ALGORITHM: ClassVar[str] = "winograd4"
+
+
 def correlate(
-    channels: int, pads: tuple[int, int], x: Layout, y: Layout, machine: Machine, *, bias: bool
+    f: Transforms,
+    channels: int,
+    pads: tuple[int, int],
+    x: Layout,
+    y: Layout,
+    machine: Machine,
+    *,
+    bias: bool,
 ) -> SingleCorrelate:
     """Sizes for y from x."""
-    f = F2
     rows, columns = (-(-n // f.outputs) for n in y.extents)
     # The transformed input shares the cache with the weights.
     room = _LEVEL2 * machine.level1 // 2 // (f.points**2 * x.channels * machine.lanes * 4)
@@ -250,6 +271,8 @@ def correlate(
     strip = Strip((rows, columns), down, across)
     width, groups = register_tile(strip.count, y.channels, machine.registers)
     filters = tile_loops("o0", y.channels, groups)
-    return SingleCorrelate(
-        f, channels, machine.lanes, bias, pads, x, y, strip, filters, width, machine.registers
+    far = y.channels * channels * f.points**2 * machine.lanes * 4 > machine.level2 // 8
+    make = SingleCorrelate if f.outputs == 2 else SingleCorrelate4
+    return make(
+        f, channels, machine.lanes, bias, pads, x, y, strip, filters, width, machine.registers, far
     )

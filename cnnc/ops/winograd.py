@@ -46,6 +46,38 @@ F2 = Transforms(
 )
 """F(2, 3), Lavin and Gray 2016, section 4.1."""
 
+F4 = Transforms(
+    4,
+    values=(
+        (81 / 64, 0, -45 / 16, 0, 1, 0),
+        (0, -27 / 16, -9 / 4, 3 / 4, 1, 0),
+        (0, 27 / 16, -9 / 4, -3 / 4, 1, 0),
+        (0, -27 / 32, -9 / 16, 3 / 2, 1, 0),
+        (0, 27 / 32, -9 / 16, -3 / 2, 1, 0),
+        (0, 81 / 64, 0, -45 / 16, 0, 1),
+    ),
+    weights=(
+        (64 / 81, 0, 0),
+        (-128 / 243, -32 / 81, -8 / 27),
+        (-128 / 243, 32 / 81, -8 / 27),
+        (32 / 243, 16 / 81, 8 / 27),
+        (32 / 243, -16 / 81, 8 / 27),
+        (0, 0, 1),
+    ),
+    result=(
+        (1, 1, 1, 1, 1, 0),
+        (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2, 0),
+        (0, 9 / 16, 9 / 16, 9 / 4, 9 / 4, 0),
+        (0, 27 / 64, -27 / 64, 27 / 8, -27 / 8, 1),
+    ),
+)
+"""F(4, 3) by the Toom-Cook construction over the points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
+
+All that is applied to activations is exact in float32. The usual points 1, -1, 2, -2 (Lavin and
+Gray, section 4.3) have twice the error: which points do best is Barabasz et al. 2020, "Error
+analysis and improving the accuracy of Winograd convolution for deep neural networks".
+"""
+
 
 def transposed(matrix: Matrix) -> Matrix:
     """Rows and columns exchanged."""

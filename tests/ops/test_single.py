@@ -22,6 +22,7 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.ops.winograd import F2, F4, Transforms
 from cnnc.passes.choice import prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
@@ -146,15 +147,12 @@ def _module(module: str, target: str, algorithm: str) -> tuple[Graph, Program, A
 
 def _cases() -> list[Any]:
     first, *others = targets_by_lanes()
-    modules = [(name, target) for name in ("usual", "winograd") for target in (first, *others)]
+    found = [("usual", target, "direct") for target in (first, *others)]
+    found += [("winograd", target, "winograd") for target in (first, *others)]
+    found += [("winograd", target, "winograd4") for target in (first, others[0])]
     return [
-        pytest.param(
-            module,
-            target,
-            "winograd" if module == "winograd" else "direct",
-            id=f"<{module} {target}>",
-        )
-        for module, target in [*modules, ("others", first)]
+        pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
+        for module, target, algorithm in [*found, ("others", first, "direct")]
     ]
 
 
@@ -195,7 +193,7 @@ def test_single_samples_equal_the_reference(
 
 def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
     text = """model m {
-        input a: float32[32, 16, 16]
+        input a: float32[32, 32, 32]
         large = a -> conv(64, 3x3, pad=1)
         small = a -> conv(1, 1x1)
         output large, small
@@ -222,7 +220,10 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
     assert "conv1" in forms["program"].blocks_only
 
 
-@pytest.mark.parametrize(("which", "algorithm"), [("usual", "direct"), ("winograd", "winograd")])
+@pytest.mark.parametrize(
+    ("which", "algorithm"),
+    [("usual", "direct"), ("winograd", "winograd"), ("winograd", "winograd4")],
+)
 def test_what_is_packed_follows_every_change_of_a_parameter(which: str, algorithm: str) -> None:
     _, _, module = _module(which, targets_by_lanes()[0], algorithm)
     net, fresh = module.Model(seed=1, threads=1), module.Model(seed=2, threads=1)
@@ -255,13 +256,46 @@ def test_what_is_packed_follows_every_change_of_a_parameter(which: str, algorith
 def test_many_channels_are_winograd_s_and_few_are_direct() -> None:
     text = """model m {
         input a: float32[32, 16, 16]
+        input b: float32[64, 8, 8]
         wide = a -> conv(32, 3x3, pad=1)
+        deep = b -> conv(64, 3x3, pad=1)
         other = a -> conv(32, 3x3, pad=1, stride=2)
         few = a -> conv(1, 1x1) -> conv(1, 3x3, pad=1)
-        output wide, other, few
+        output wide, deep, other, few
     }"""
     program = dict(lower(Source("m.cnn", text)))["program"]
     kernels = {kernel.name: kernel.form for kernel in program.kernels}
-    found = [kernels[f"conv{number}_forward_single"].ALGORITHM for number in range(1, 5)]
-    assert found == ["winograd", "direct", "direct", "direct"]
+    found = [kernels[f"conv{number}_forward_single"].ALGORITHM for number in range(1, 6)]
+    assert found == ["winograd4", "winograd", "direct", "direct", "direct"]
     assert "Winograd" in kernels["conv1_forward_single"].reason()
+
+
+def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]:
+    """Of a tile by the transforms and by the direct sum, both in float32."""
+    rng = np.random.default_rng(0)
+    n, m = transforms.points, transforms.outputs
+    found = []
+    for _ in range(50):
+        x = rng.normal(0, 1, (channels, n, n)).astype(np.float32)
+        w = rng.normal(0, 1 / np.sqrt(9 * channels), (channels, 3, 3)).astype(np.float32)
+        values, weights, result = (
+            np.array(matrix, np.float32)
+            for matrix in (transforms.values, transforms.weights, transforms.result)
+        )
+        products = (weights @ w @ weights.T) * (values @ x @ values.T)
+        tile = result @ np.add.accumulate(products)[-1] @ result.T
+        taps = [(x[:, i : i + m, j : j + m], w[:, i, j]) for i in range(3) for j in range(3)]
+        direct = np.stack([a * b[:, None, None] for a, b in taps], 1).reshape(-1, m, m)
+        exact = sum((a.astype(float) * b.astype(float)[:, None, None]).sum(0) for a, b in taps)
+        found.append([np.abs(y - exact).max() for y in (tile, np.add.accumulate(direct)[-1])])
+    mine, other = np.mean(found, 0)
+    return float(mine), float(other)
+
+
+@pytest.mark.parametrize(("transforms", "times"), [(F2, 1.0), (F4, 3.0)])
+@pytest.mark.parametrize("channels", [16, 128])
+def test_winograd_rounds_little_more_than_the_direct_sum(
+    transforms: Transforms, times: float, channels: int
+) -> None:
+    mine, direct = _largest_error(transforms, channels)
+    assert 0 < mine < times * direct
