@@ -30,6 +30,8 @@ class ChannelParts(Form):
     moves: bool = False
 
     TEMPLATE: ClassVar[str] = "batchnorm"
+    RUNS: ClassVar[int] = 4
+    """Sums that are made side by side: an addition takes as many cycles."""
 
     def writer(self) -> tuple[str, str]:
         return self.TEMPLATE, f"{self.macro}_part"
@@ -58,15 +60,20 @@ class ChannelParts(Form):
         return prod(self.layouts[0].extents)
 
     @property
-    def moved_at(self) -> Affine:
-        """Where an element is kept, under those loops."""
-        return self.offset(len(self.layouts) - 1)
+    def columns(self) -> Loop:
+        """Over the last axis, several elements at a time; what is left comes after."""
+        last = self.space[-1]
+        return Loop(last.variable, 0, last.stop - last.stop % self.RUNS, self.RUNS)
 
-    def offset(self, operand: int) -> Affine:
-        """Where an operand's element lies, under those loops."""
-        at: Affine = self.layouts[operand].offset(
-            Affine.of("channel"), *(loop.at for loop in self.space)
-        )
+    @property
+    def rest(self) -> Loop:
+        """Over what is left of the last axis."""
+        return Loop(self.columns.variable, self.columns.stop, self.space[-1].stop)
+
+    def offset(self, operand: int, column: Affine | int) -> Affine:
+        """Where an operand's element lies, under the loops over the other axes."""
+        rows = (loop.at for loop in self.space[:-1])
+        at: Affine = self.layouts[operand].offset(Affine.of("channel"), *rows, column)
         return at
 
 

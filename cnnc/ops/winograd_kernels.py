@@ -12,10 +12,13 @@ from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 _FEWEST_TILES, _MOST_TILES = 4, 16
 """Of a strip: fewer leave the register tiles too few, more do not pay."""
 
+_PAIR = 2
+"""Tiles of a strip that is to stay in the first-level cache."""
+
 _FEWEST_SUMMED, _MOST_SUMMED = 16, 32
 """The same of a weight gradient, whose sums over lanes are the fewer the more tiles it has."""
 
-_CHUNK = 24
+_FEWEST_MADE, _CHUNK = 4, 24
 """Channels that are made before their products are turned back."""
 
 _DIRECT, _SUM = 6.5, 4
@@ -62,7 +65,8 @@ def weight_gradient(
     tiles = (-(-y.extents[0] // f.outputs), -(-y.extents[1] // f.outputs))
     room = machine.level2 // (f.points * (x.channels + y.channels) * machine.lanes * 4)
     strip = _strip(tiles, max(_FEWEST_SUMMED, min(_MOST_SUMMED, room)))
-    height, width = (4, 6) if machine.registers >= 32 else (3, 4)
+    # Sixteen sums are added up over the lanes at once.
+    height, width = (4, 4) if machine.registers >= 32 else (3, 4)
     height, width = min(height, y.channels), min(width, x.channels)
     pads = (geometry.pad[0][0], geometry.pad[1][0])
     of_y = Seen(y, "output_grad", (0, 0), f.outputs, f.outputs)
@@ -97,16 +101,12 @@ def _correlate(
 ) -> Winograd:
     f = F2
     tiles = (-(-result.extents[0] // f.outputs), -(-result.extents[1] // f.outputs))
-    # The transformed source shares the cache with the products and the weights of a pass.
-    room = machine.level2 // 2 // (f.points**2 * source.channels * machine.lanes * 4)
-    most = max(_FEWEST_TILES, min(_MOST_TILES, room))
-    strip = _strip(tiles, most)
     made, summed = result.channels, source.channels
+    strip = _strip(tiles, _most(made, summed, machine))
     shape = register_shape(made, strip.count, machine.registers)
     seen = Seen(source, name, (pads[0], pads[1]), f.outputs, f.points)
-    chunk = _CHUNK
     up = -(-made // shape[0]) * shape[0]
-    chunk = min(up, max(1, chunk // shape[0]) * shape[0])
+    chunk = min(up, max(1, _chunk(strip, machine) // shape[0]) * shape[0])
     return Winograd(
         f,
         machine.lanes,
@@ -121,6 +121,26 @@ def _correlate(
         shape,
         chunk,
     )
+
+
+def _most(made: int, summed: int, machine: Machine) -> int:
+    """Tiles of a strip.
+
+    As many as the first-level cache holds the transformed source of, at least a pair, where all
+    weights, which each strip reads again, come from the second-level cache. Else as many as that
+    one holds beside the products and the weights of a pass.
+    """
+    points = F2.points**2
+    tile = points * summed * machine.lanes * 4
+    if points * made * summed * 4 <= machine.level2 // 2:
+        return max(_PAIR, min(_MOST_TILES, machine.level1 // tile // _PAIR * _PAIR))
+    return max(_FEWEST_TILES, min(_MOST_TILES, machine.level2 // 2 // tile))
+
+
+def _chunk(strip: Strip, machine: Machine) -> int:
+    """Channels that are made before their products, which stay cached, are turned back."""
+    fitting = machine.level1 // 3 // (F2.points**2 * strip.count * machine.lanes * 4)
+    return min(_CHUNK, fitting) if fitting >= _FEWEST_MADE else _CHUNK
 
 
 def register_shape(channels: int, tiles: int, registers: int) -> tuple[int, int]:
