@@ -195,7 +195,7 @@ def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
     text = """model m {
         input a: float32[32, 32, 32]
         large = a -> conv(64, 3x3, pad=1)
-        small = a -> conv(1, 1x1)
+        small = a -> maxpool(4x4) -> conv(1, 1x1)
         output large, small
     }"""
     program = dict(lower(Source("m.cnn", text)))["program"]
