@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--first-network", type=int, default=0, metavar="SEED", help="the first one's seed"
     )
     parser.addoption(
-        "--ill-formed", type=int, default=2000, help="how many random wrong specs are tried"
+        "--ill-formed", type=int, default=1000, help="how many random wrong specs are tried"
     )
 
 

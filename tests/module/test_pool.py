@@ -214,7 +214,9 @@ def test_models_work_in_what_runs_at_exit(lenet_files: Compiled) -> None:
 
 
 def test_ctrl_c_ends_a_training(lenet_files: Compiled) -> None:
+    # Where the tests run in the background, SIGINT is ignored and children inherit that.
     text = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     net = lenet.Model(threads=3)
     net.train_step(images, labels)
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
