@@ -70,7 +70,7 @@ def _draw(axes: Any, rows: Sequence[Row], title: str) -> None:
     axes.invert_yaxis()
     axes.axvline(1, color="#777777", lw=1, ls=":")
     top = max((max(*row.ratios, row.goal) for row in rows), default=1)
-    axes.set_xlim(0, top * (1 + ROOM * 0.45))
+    axes.set_xlim(0, top * (1 + ROOM * 0.55))
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -54,7 +54,7 @@ NETWORKS = [
     Network("mobilenet_v2", {**REDUCED, "rate": 0}),
     # Half of its rows still repeat, and with both kernels.
     Network("efficientnet_b0", {**REDUCED, "rate": 0, "depth": 0.5}),
-    Network("resnet50", {**REDUCED, **BOTTLENECKS}, optimized=True),
+    Network("resnet50", {**REDUCED, **BOTTLENECKS}),
     Network("resnet18", REDUCED),
     Network("densenet121", {**REDUCED, **DENSE}),
     Network("mobilenet_v1", REDUCED),
@@ -74,7 +74,7 @@ NETWORKS = [
     Network("volume", {"rate": 0}),
     Network("two_inputs", samples=4),
     Network("autoencoder", samples=3),
-    Network("unet_small", optimized=True),
+    Network("unet_small"),
     Network("alexnet", {**REDUCED, "hidden": 64, "rate": 0}),
     Network("differences"),
     Network("edge"),
