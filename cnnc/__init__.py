@@ -38,7 +38,7 @@ def compile(  # noqa: A001 - the verb of this package
     directories, besides the spec's own, from which it may import. `tune` measures first, for about
     so many seconds (True: 60), which algorithm and tiles of each kernel are the fastest here;
     `tuning` takes them from a file that `cnnc compile --tune` left. `limits` are those of
-    cnnc.frontend.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
+    cnnc.limits.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
     activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
     type, ValueError for a limit or a time out of range, and cnnc.diagnostics.CompileError for a
     spec or a tuning that cannot be read or is wrong, and for a build that fails.

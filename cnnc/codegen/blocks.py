@@ -56,7 +56,7 @@ class Block:
     losses: tuple[tuple[str, str], ...]
     takes: tuple[tuple[str, str], ...]
     """(C type, name) of the memory that it is given."""
-    shared: tuple[tuple[str, str], ...]
+    divided: tuple[tuple[str, str], ...]
     """(function, call) of what threads share."""
     strips: bool
     """Whether some of it goes strip by strip."""
@@ -211,7 +211,7 @@ def _call(kernel: Kernel, call: Call, size: int = 0) -> str:
         }
         scratch = f"work + <Py_ssize_t>worker * {size}"
         arguments = [
-            argument.replace("work", scratch, 1)
+            plus(scratch, operand.offset)
             if operand.pointer == "scratch"
             else part.get(argument, argument)
             for operand, argument in zip(call.operands, arguments, strict=True)

@@ -188,7 +188,7 @@ class Schedule:
     cost: int = 0
 
     @property
-    def shared(self) -> tuple[Call, ...]:
+    def divided(self) -> tuple[Call, ...]:
         """The calls that go through a segment whose work threads can share."""
         return tuple(call for segment in self.segments for call in segment.calls if call.units > 1)
 

@@ -12,7 +12,7 @@ from cnnc.ops.conv_window import Gathering
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single_forms import PEELED, SingleForm, Tiles, chunk_of, source_of, windows
-from cnnc.ops.units import trips_before, trips_within
+from cnnc.ops.units import tiles_within, trips
 
 if TYPE_CHECKING:
     from cnnc.ops.single_conv import SingleConv
@@ -37,21 +37,13 @@ class SingleForward(SingleForm):
     def each(self) -> int:
         if self.rows:
             return self.rows[0].trips
-        return sum(loop.trips for loop, _ in self.columns)
+        return trips(self.columns)
 
     def columns_of(self, filters: Loop) -> tuple[tuple[Loop | Clipped, int], ...]:
         """Loops over tiles of columns, for a tile of filters, with their widths."""
         if not self.ranged or self.rows:
             return self.columns
-        loops = [loop for loop, _ in self.columns]
-        start = self.before(filters)
-
-        def within(loop: Loop) -> Clipped:
-            earlier = trips_before(loops, loop)
-            before = f"({start} + {earlier})" if earlier and start != "0" else start
-            return trips_within(loop, str(earlier) if start == "0" else before)
-
-        return tuple((within(loop), width) for loop, width in self.columns)
+        return tiles_within(self.columns, self.before(filters))
 
     @property
     def reads(self) -> tuple[Affine, ...]:

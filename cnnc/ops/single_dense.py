@@ -9,7 +9,7 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import groups_of
-from cnnc.ops.units import UNITS, trips_within
+from cnnc.ops.units import UNITS, tiles_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ class SingleProduct(Form):
         whole, rest = divmod(self.outputs, self.lanes)
         found = [(Loop("group", 0, whole), self.lanes)] if whole else []
         found += [(Loop("group", whole, whole + 1), rest)] if rest else []
-        if not self.ranged:
-            return tuple(found)
-        return tuple((trips_within(loop, str(loop.start)), height) for loop, height in found)
+        return tiles_within(found, "0") if self.ranged else tuple(found)
 
     @property
     def columns(self) -> Loop:

@@ -15,7 +15,7 @@ from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, axes, chunked, split
 from cnnc.ops.single import groups_of, lanes_in, plain_layout
-from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips_before, trips_within
+from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips, trips_within
 
 if TYPE_CHECKING:
     from cnnc.ops.single_conv import SingleConv
@@ -61,7 +61,7 @@ class SingleForm(Form):
     def units(self) -> int:
         if not self.ranged:
             return 1
-        return self.each * (sum(loop.trips for loop, _ in self.filters) if self.by_filters else 1)
+        return self.each * (trips(self.filters) if self.by_filters else 1)
 
     @property
     def each(self) -> int:
@@ -85,7 +85,7 @@ class SingleForm(Form):
         if not self.by_filters:
             return "0"
         loops = [loop for loop, _ in self.filters]
-        return trip_of(filters, trips_before(loops, filters), self.each)
+        return trip_of(filters, trips(self.filters[: loops.index(filters)]), self.each)
 
     def floats(self) -> tuple[str, ...]:
         return ("packed",)

@@ -12,12 +12,9 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in
-from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips_before, trips_within
+from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips
 from cnnc.ops.winograd import TAPS, Transforms
 from cnnc.ops.winograd_forms import Strip
-
-_LEVEL2 = 32
-"""The second-level cache is taken to be this many times the first."""
 
 _FEWEST_TILES, _MOST_TILES = 12, 64
 """Of a strip: fewer read the weights too often, of more a point leaves the nearest cache."""
@@ -25,7 +22,7 @@ _FEWEST_TILES, _MOST_TILES = 12, 64
 _IN, _OUT = {2: 28, 4: 120}, {2: 36, 4: 110}
 """Cycles to transform a tile of one register of channels, of filters, by its outputs' extent."""
 
-_WITHIN, _BEYOND = 32, 8
+WEIGHTS_WITHIN, WEIGHTS_BEYOND = 32, 8
 """Bytes of weights that are read in a cycle, in their order: where they stay in the second-level
 cache with those of other layers, and where they are too many for that."""
 
@@ -119,7 +116,7 @@ class SingleCorrelate(Form):
     @property
     def turns(self) -> int:
         """Tiles of filters."""
-        return sum(loop.trips for loop, _ in self.filters)
+        return trips(self.filters)
 
     @property
     def around(self) -> tuple[Loop | Clipped, ...]:
@@ -141,16 +138,7 @@ class SingleCorrelate(Form):
         """Loops over the tiles of filters of a strip that a call makes, with their heights."""
         if not self.ranged:
             return self.filters
-        loops = [loop for loop, _ in self.filters]
-        start = trip_of(self.strip.around[0], 0, self.turns)
-
-        def within(loop: Loop) -> Clipped:
-            earlier = trips_before(loops, loop)
-            if start == "0":
-                return trips_within(loop, str(earlier))
-            return trips_within(loop, f"({start} + {earlier})" if earlier else start)
-
-        return tuple((within(loop), height) for loop, height in self.filters)
+        return tiles_within(self.filters, trip_of(self.strip.around[0], 0, self.turns))
 
     def floats(self) -> tuple[str, ...]:
         return ("packed",)
@@ -236,7 +224,7 @@ class SingleCorrelate(Form):
         products = self.points * self.channels * groups * tiles * padded / 2 / 0.8
         turned = self.x.channels * _IN[made] + groups * _OUT[made]
         more = groups * self.channels * (self.points - TAPS**2) * self.lanes * 4
-        return products + tiles * turned + more / (_BEYOND if self.far else _WITHIN)
+        return products + tiles * turned + more / (WEIGHTS_BEYOND if self.far else WEIGHTS_WITHIN)
 
     def reason(self) -> str:
         m, strip = self.transforms.outputs, self.strip
@@ -264,7 +252,7 @@ def correlate(
     """Sizes for y from x."""
     rows, columns = (-(-n // f.outputs) for n in y.extents)
     # The transformed input shares the cache with the weights.
-    room = _LEVEL2 * machine.level1 // 2 // (f.points**2 * x.channels * machine.lanes * 4)
+    room = machine.level2 // 2 // (f.points**2 * x.channels * machine.lanes * 4)
     most = max(_FEWEST_TILES, min(_MOST_TILES, room))
     across = split(columns, most)[0][2]
     down = split(rows, max(1, most // across))[0][2]

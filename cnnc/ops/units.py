@@ -6,6 +6,8 @@ what an element is made of is the same whichever of them makes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cnnc.ops.loops import Clipped, Loop
 
 UNITS = ("first", "last")
@@ -42,6 +44,19 @@ def trip_of(loop: Loop, before: int, units: int = 1) -> str:
     return f"({place} + {before * units})" if before else f"{place}"
 
 
-def trips_before(loops: list[Loop], loop: Loop) -> int:
-    """The trips of those loops that come before this one."""
-    return sum(each.trips for each in loops[: loops.index(loop)])
+def tiles_within(tiles: Sequence[tuple[Loop, int]], before: str) -> tuple[tuple[Clipped, int], ...]:
+    """Loops over tiles, one after the other, with their widths: the trips among the units.
+
+    So many units come `before` the first tile; each tile is one.
+    """
+    found, earlier = [], 0
+    for loop, width in tiles:
+        start = str(earlier) if before == "0" else f"({before} + {earlier})" if earlier else before
+        found.append((trips_within(loop, start), width))
+        earlier += loop.trips
+    return tuple(found)
+
+
+def trips(tiles: Sequence[tuple[Loop, int]]) -> int:
+    """How many tiles there are."""
+    return sum(loop.trips for loop, _ in tiles)

@@ -14,15 +14,13 @@ from cnnc.ir.graph import Graph, Node
 from cnnc.ir.target import Target
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Op, Trait
+from cnnc.ops.single_winograd_forms import WEIGHTS_BEYOND, WEIGHTS_WITHIN
 
 _PRODUCTS, _STORES = 1.6, 1
 """Registers in a cycle, multiplied and added or only passed on, where a form does not say more."""
 
 _BEYOND = 6
 """Bytes in a cycle, to and from what is beyond the second-level cache, while others wait."""
-
-_WEIGHTS_BEYOND, _WEIGHTS_WITHIN = 8, 32
-"""The same for weights, which are read in their order: from beyond that cache, and from it."""
 
 _GAIN = 0.9
 """What the one way must take of the other's time, to be worth another result by rounding."""
@@ -44,7 +42,7 @@ def samples_alone(
     block = _cycles(graph, forms) + 2 * _large(graph, register, target) / _BEYOND
     weights = 4 * sum(prod(parameter.shape) for parameter in graph.parameters)
     alone = _cycles(lowered, lowered_forms) + 2 * _large(lowered, register, target) / _BEYOND
-    alone += weights / (_WEIGHTS_BEYOND if weights > target.level2 else _WEIGHTS_WITHIN)
+    alone += weights / (WEIGHTS_BEYOND if weights > target.level2 else WEIGHTS_WITHIN)
     return max(1, min(target.lanes, int(_GAIN * block / max(1.0, alone))))
 
 
