@@ -225,8 +225,10 @@ class _Namer:
         source = self.resolved if self.resolved.has(layer) else self.graph
         op = source.node(layer).op
         what = _describe(op.of if isinstance(op, Gradient) else op)
-        # What a segment's blocks have each given a part of is added up at its end.
-        made_in_parts = node.name in self.parts
+        # What a segment's blocks have each given a part of is added up at its end; for what blocks
+        # compute of a weight, this is prepared at the start.
+        for_blocks = {"prepare": ", weights", "finish": ", sum"}
+        after = for_blocks.get(kind, "") if node.name in self.parts else ""
         if isinstance(node.op, Gradient):
             direction = f"{node.op.wrt} gradient"
         elif node.layer:
@@ -234,7 +236,7 @@ class _Namer:
             direction = words.removeprefix("batch ").removeprefix("channel ")
         else:
             direction = "forward"
-        return layer, what, f"{direction}, sum" if kind == "finish" and made_in_parts else direction
+        return layer, what, direction + after
 
 
 def _describe(op: Op | Input) -> str:
