@@ -230,6 +230,7 @@ _CTYPES = {
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",
+    "beyond": "bint",
     "first": "Py_ssize_t",
     "last": "Py_ssize_t",
 }

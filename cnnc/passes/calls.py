@@ -23,6 +23,7 @@ from cnnc.passes.workspace import Workspace
 _PASSED = (
     *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
     "tile",
+    "beyond",
     *UNITS,
 )
 """Pointers of a kernel that are integers."""
@@ -187,7 +188,7 @@ class Caller:
         """An integer that a kernel takes."""
         if pointer in UNITS:
             return Operand(pointer, "units", pointer, 0)
-        if pointer in ("blocks", "samples", "update", "tile"):
+        if pointer in ("blocks", "samples", "update", "tile", "beyond"):
             return Operand(pointer, pointer, pointer, 0)
         if pointer == "block_stride":
             return Operand(pointer, "number", pointer, self.memory.kept_size)
