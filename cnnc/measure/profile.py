@@ -188,8 +188,9 @@ class _Part:
     def laps(self, places: dict[Any, list[float]]) -> Iterator[Lap]:
         """In the order of the schedule; what a step does not do again is left out."""
         traffic, graph = self.traffic, self.graph
-        in_blocks = (c.computes for segment in self.schedule.segments for c in segment.calls)
-        namer = _Namer(self.compiled.graph, self.lowered or graph, frozenset(in_blocks))
+        calls_of_blocks = (call for segment in self.schedule.segments for call in segment.calls)
+        in_blocks = frozenset(call.computes for call in calls_of_blocks)
+        namer = _Namer(self.compiled.graph, self.lowered or graph, in_blocks)
         for kind, name, call in spots(self.schedule):
             seconds, calls = places[self.schedule.name, kind, name]
             if not calls:
@@ -198,7 +199,8 @@ class _Part:
                 known = self.lowered is None or graph.has(name)
                 node = graph.node(name) if known else namer.graph.node(name)
                 layer, op, direction = namer.of(node, kind)
-                counts = known and kind == "call"
+                # A weight gradient of all blocks at once is computed where a segment ends.
+                counts = known and (kind == "call" or name not in in_blocks)
                 flops = self.samples * node_flops(node, graph) if counts else 0
                 moved = traffic.call(call, calls, finish=kind == "finish")
                 yield Lap(layer, op, direction, call.kernel, calls, seconds, flops, moved)
