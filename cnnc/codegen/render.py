@@ -219,6 +219,8 @@ _CTYPES = {
     "bias": "const float*",
     "parts": "const float*",
     "prepared": "const float*",
+    "statistics": "const float*",
+    "tally": "float*",
     "scratch": "vec*",
     "moved": "vec*",
     "samples": "int",

@@ -134,6 +134,17 @@ class Form:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
 
+    def tallying(self, x: Layout, kept: Layout) -> Form:
+        """The same kernel, which adds up its result where it is kept, if it can.
+
+        `x` is what the batch norm read whose output's gradient that is; see cnnc.ops.tally.
+        """
+        return self
+
+    def tallies(self) -> bool:
+        """Whether it is such a kernel."""
+        return False
+
     def prepared(self) -> Prepared | None:
         """What a batch makes of the weight, once for all calls: the operand `prepared`."""
         return None

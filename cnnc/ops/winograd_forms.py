@@ -6,12 +6,13 @@ directions are one: a 3x3 correlation of `source` that gives the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Prepared
 from cnnc.ops.loops import Clipped, Loop, chunked
+from cnnc.ops.tally import OPERANDS, Tally
 from cnnc.ops.winograd import TAPS, Transforms
 
 IN, OUT, WEIGHT = 60, 100, 30
@@ -184,6 +185,7 @@ class Winograd(Form):
     register: tuple[int, int]
     """Channels x tiles of a register tile."""
     chunk: int
+    tally: Tally | None = None
 
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "correlate"
@@ -241,7 +243,14 @@ class Winograd(Form):
         return self.values_at + self.points**2 * self.values_apart
 
     def scratch(self) -> int:
-        return self.products_at + self.points**2 * self.products_apart
+        tallies = 2 * self.made if self.tally else 0
+        return self.products_at + self.points**2 * self.products_apart + tallies
+
+    def tallying(self, x: Layout, kept: Layout) -> Winograd:
+        return replace(self, tally=Tally(x, kept, self.scratch()))
+
+    def tallies(self) -> bool:
+        return self.tally is not None
 
     @property
     def clips_rows(self) -> bool:
@@ -301,12 +310,15 @@ class Winograd(Form):
 
     def operands(self) -> tuple[str, ...]:
         bias = ("bias",) if self.bias else ()
-        return (self.seen.name, "prepared", *bias, "scratch", "result")
+        tally = OPERANDS if self.tally else ()
+        return (self.seen.name, "prepared", *bias, "scratch", *tally, "result")
 
     def reason(self) -> str:
         m, (rows, columns) = self.outputs, self.register
         strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
-        return f"Winograd F({m}x{m}, 3x3), tile {rows}x{columns} (channels x tiles), {strip}"
+        tally = ", adds up a batch norm's gradient" if self.tally else ""
+        tile = f"tile {rows}x{columns} (channels x tiles), {strip}"
+        return f"Winograd F({m}x{m}, 3x3), {tile}{tally}"
 
 
 def _up(count: int, step: int) -> int:

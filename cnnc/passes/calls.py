@@ -47,11 +47,16 @@ class Caller:
         segments = self.room.segments
         after = segments.once | self.room.late
         here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
+        tallied = {self.room.moves[node.name] for node in here if self.tallies(node)}
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(
             tuple(self.load(node) for node in here if isinstance(node.op, Input)),
-            tuple(self.call(node) for node in here if not isinstance(node.op, Input)),
+            tuple(
+                self.call(node)
+                for node in here
+                if not isinstance(node.op, Input) and node.name not in tallied
+            ),
             (*finish, *self.calls_at(number, nodes)),
             tuple(self.loss(name) for name in self.room.graph.losses if name in names),
         )
@@ -81,6 +86,28 @@ class Caller:
         """Where what is prepared of a node's weight lies, under the weight's name."""
         weight = operand_names(node)["weight"]
         return Operand(pointer, "shared", weight, self.windows[node.name])
+
+    def tallies(self, node: Node) -> bool:
+        """Whether a node's kernel adds up what it makes, too."""
+        kernel = self.kernels.of(node, self.room)
+        return kernel is not None and kernel.form.tallies()
+
+    def tallying(self, pointer: str, node: Node) -> Operand | None:
+        """What the kernel of such a node takes for a pointer, if it is one of its own."""
+        mover = self.room.mover(node)
+        if mover is None or not self.tallies(node):
+            return None
+        bound = names_by_operand(mover)
+        match pointer:
+            case "result":
+                return self.operand(pointer, node.name)
+            case "tally":
+                return Operand(pointer, "parts", mover.name, self.room.parts[mover.name])
+            case "tally_input":
+                return self.operand(pointer, bound["input"])
+            case "statistics":
+                return self.operand(pointer, bound[pointer])
+        return None
 
     def loss(self, name: str) -> tuple[Operand, str]:
         """Where a loss lies, and the tensor that holds each sample's share in the mean."""
@@ -115,7 +142,10 @@ class Caller:
         bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
-            if pointer == "scratch":
+            own = self.tallying(pointer, node)
+            if own is not None:
+                operands.append(own)
+            elif pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
             elif pointer in _PASSED:
@@ -155,7 +185,7 @@ class Caller:
         elif operand.space in ("work", "kept"):
             step = strip.step(name, self.room.whole(name))
         elif operand.space == "parts":
-            step = 2 * (strip.size if by_channel else node.shape[-1])
+            step = 2 * (strip.size if by_channel else self.room.graph.node(name).shape[-1])
         elif by_channel and operand.space == "shared":
             step = strip.size
         elif by_channel:

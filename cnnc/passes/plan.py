@@ -223,7 +223,7 @@ class _Planner:
             kernel = self.kernels.of(step.node, order.room)
             if kernel is not None and (size := kernel.form.scratch()):
                 scratch[step.node.name] = (index, size)
-        memory = lay_out(order.lives, scratch, self.pins)
+        memory = lay_out(self.lives(order), scratch, self.pins)
         windows = self.windows(order)
         caller = Caller(self.kernels, self.slots, self.parts, order.room, memory, windows)
         last = max((order.room.segments.at[node.name] for node in order.nodes), default=0)
@@ -238,6 +238,15 @@ class _Planner:
             memory.kept_size,
             block_cost(order.nodes, order.room, self.kernels.target),
         )
+
+    def lives(self, order: _Order) -> Lives:
+        """The memory that the steps need: none on its way for what a kernel adds up itself."""
+        kernels = ((step.node.name, self.kernels.of(step.node, order.room)) for step in order.steps)
+        tallied = {
+            f"{name} on its way" for name, kernel in kernels if kernel and kernel.form.tallies()
+        }
+        local = tuple(life for life in order.lives.local if life.tensor not in tallied)
+        return replace(order.lives, local=local)
 
     def windows(self, order: _Order) -> dict[str, int]:
         """Where what kernels have prepared of their weights begins, by the node's name."""
