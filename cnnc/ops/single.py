@@ -26,13 +26,15 @@ class Single:
 
     plain: whether it reads its first input as a plain row, with the halo that the caller's array
     has. packed: what makes, once for many calls, the operand `packed` of the op's weight. others:
-    what computes the same by another algorithm.
+    what computes the same by another algorithm. planes: whether its result is a plain row, lanes
+    along the columns (see cnnc.ops.single_planes).
     """
 
     op: Op
     plain: bool = False
     packed: Op | None = None
     others: tuple[Single, ...] = ()
+    planes: bool = False
 
 
 def groups_of(channels: int, lanes: int) -> int:

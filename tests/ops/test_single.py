@@ -107,11 +107,33 @@ NETWORKS = {
         ww = wf -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
         output wp, wq, wr, ws, wt, wu, wv, ww
     """,
+    "columns": """
+        input ca: uint8[1, 28, 28]
+        input cb: float32[3, 9, 75]
+        input cc: float32[2, 101]
+        input cd: float32[1, 4, 5, 19]
+        input ce: float32[4, 6, 3]
+        cp = ca -> scale(1/255) -> conv(6, 5x5, pad=2) -> relu -> maxpool(2x2) -> conv(16, 5x5)
+              -> relu -> maxpool(2x2) -> flatten -> dense(9)
+        cq = cb -> conv(5, 3x4, stride=2x1, pad=1, dilation=1x3) -> batchnorm -> prelu
+        cr = cq -> maxpool(2x3, stride=1x2) -> conv(3, 2x2)
+        cs = cb -> conv(2, 2x9, pad=(0, 4), bias=no) -> avgpool(3x2, stride=2x1) -> relu -> flatten
+        ct = cc -> conv(3, 6, pad=4) -> tanh -> avgpool(3, stride=2)
+        cu = cc -> conv(1, 3) -> maxpool(2, stride=3) -> reshape([3, 11])
+        cv = cd -> conv(3, 2x3x4, pad=1) -> maxpool(2) -> conv(17, 1x2x3)
+        side = ce -> conv(4, 3x3, pad=1)
+        other = ce -> conv(4, 1x1)
+        cw = add(other, side) -> relu
+        cx = side -> depthwise(3x3, pad=1) -> maxpool(3x3, stride=2, pad=1)
+        cy = side -> maxpool(2x2) -> conv(33, 3x1, pad=1)
+        output cp, cq, cr, cs, ct, cu, cv, cw, cx, cy
+    """,
 }
 MODULES = {
     "usual": ("convolutions", "rows", "winograd"),
     "others": ("other ranks", "depthwise and transposed", "joins"),
     "winograd": ("winograd",),
+    "columns": ("columns",),
 }
 """What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
@@ -150,6 +172,7 @@ def _cases() -> list[Any]:
     found = [("usual", target, "direct") for target in (first, *others)]
     found += [("winograd", target, "winograd") for target in (first, *others)]
     found += [("winograd", target, "winograd4") for target in (first, others[0])]
+    found += [("columns", target, "columns") for target in (first, *others)]
     return [
         pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
         for module, target, algorithm in [*found, ("others", first, "direct")]
