@@ -104,6 +104,11 @@ class PlainLoad(Form):
         return Loop("element", 0, self.width // self.lanes * self.lanes, self.lanes)
 
     @property
+    def last(self) -> int:
+        """Where the register starts that ends with a piece; it overlaps the one before."""
+        return self.width - self.lanes
+
+    @property
     def starts(self) -> tuple[object, object]:
         """Where a piece begins, in the caller's sample and in the result."""
         at = [loop.at for loop in self.rows]
