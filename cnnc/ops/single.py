@@ -81,6 +81,11 @@ class PlainLoad(Form):
         return plain_layout(self.shape, self.pads)
 
     @property
+    def registers(self) -> Loop:
+        """Over all of the result."""
+        return Loop("element", 0, groups_of(self.plain.size, self.lanes))
+
+    @property
     def padded(self) -> bool:
         """Whether it has a halo."""
         return not self.plain.dense
