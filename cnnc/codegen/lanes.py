@@ -23,9 +23,9 @@ def lanes_header(target: Target) -> dict[str, str]:
         low = _list(i if not i & step else i - step + lanes for i in range(lanes))
         high = _list(i + step if not i & step else i + lanes for i in range(lanes))
         stages.append((step, low, high))
-    every2 = [2 * i if 2 * i < lanes else 2 * i + 1 for i in range(lanes)]
     return {
-        "every2": _list(every2),
+        "evens": _list(2 * i for i in range(lanes)),
+        "odds": _list(2 * i + 1 for i in range(lanes)),
         "count": str(lanes),
         "bytes": str(lanes * 4),
         "sum": "\n        ".join(rotate),

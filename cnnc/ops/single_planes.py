@@ -8,6 +8,7 @@ part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import ClassVar
 
@@ -18,6 +19,10 @@ from cnnc.ops.op import Op, Shape
 from cnnc.ops.pool_kernels import PoolAxis
 from cnnc.ops.single import Single, groups_of, plain_layout
 from cnnc.ops.window import Pads
+
+
+_JOINED = 4
+"""Rows of a window, at most, that are joined in registers before the pairs of its columns are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class ColumnTile:
     def width(self) -> int:
         """Registers."""
         return len(self.offsets)
+
+    def load(self, place: str, lanes: int) -> str:
+        """A register of its input at a place."""
+        return loaded(place, self.count, lanes)
 
 
 def column_tiles(extent: int, lanes: int, size: int) -> tuple[ColumnTile, ...]:
@@ -53,6 +62,11 @@ def column_tiles(extent: int, lanes: int, size: int) -> tuple[ColumnTile, ...]:
             last = (*offsets[:-1], extent - lanes - first)
             found.append(ColumnTile(Loop("column", first, first + 1), last, lanes))
     return tuple(found)
+
+
+def loaded(place: str, count: int, lanes: int) -> str:
+    """So many floats in memory as a register."""
+    return f"vload({place})" if count == lanes else f"vpart({place}, {count})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +144,32 @@ class PlaneWindows(Form):
 
     def read(self, place: str, count: int) -> str:
         """The elements at a tap of so many windows, as a register."""
-        name = "vevery2" if self.along[-1].stride == 2 else "vload"
-        if count == self.lanes:
-            return f"{name}({place})"
-        return f"{name.replace('load', '')}{'_' if name == 'vevery2' else ''}part({place}, {count})"
+        if self.along[-1].stride == 2:
+            return f"vevery2({place}, {count})"
+        return loaded(place, count, self.lanes)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether two neighbours of a few rows make a result, so that rows can be joined first."""
+        *outer, last = self.along
+        return last.size == last.stride == 2 and prod(a.size for a in outer) <= _JOINED
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """How far the rows of a window lie from its first."""
+        strides = self.x.strides()[1:-1]
+        taps = product(*(range(axis.size) for axis in self.along[:-1]))
+        return tuple(sum(t * s for t, s in zip(tap, strides, strict=True)) for tap in taps)
+
+    def halves(self, count: int) -> tuple[tuple[str, int, int], ...]:
+        """(name, where it starts, floats) of the registers that hold the pairs of so many."""
+        left = ("left", 0, min(2 * count, self.lanes))
+        right = ("right", self.lanes, 2 * count - self.lanes)
+        return (left, right) if 2 * count > self.lanes else (left,)
+
+    def load(self, place: str, count: int) -> str:
+        """So many floats."""
+        return loaded(place, count, self.lanes)
 
     @property
     def elements(self) -> int:
