@@ -170,9 +170,7 @@ class SingleForm(Form):
         return f", {self.chunk.step * self.lanes} channels at a time" if self.chunk.runs else ""
 
 
-def windows(
-    g: Geometry, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> tuple[Window, ...]:
+def windows(g: Geometry, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[Window, ...]:
     """The window along each axis."""
     each = zip(
         axes(len(g.kernel)), g.kernel, g.stride, g.dilation, g.pad, inputs, outputs, strict=True

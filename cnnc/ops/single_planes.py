@@ -20,7 +20,6 @@ from cnnc.ops.pool_kernels import PoolAxis
 from cnnc.ops.single import Single, groups_of, plain_layout
 from cnnc.ops.window import Pads
 
-
 _JOINED = 4
 """Rows of a window, at most, that are joined in registers before the pairs of its columns are."""
 
@@ -49,18 +48,16 @@ def column_tiles(extent: int, lanes: int, size: int) -> tuple[ColumnTile, ...]:
         return (ColumnTile(Loop("column", 0, 1), (0,), extent),)
     found = []
     for start, stop, width in split(groups_of(extent, lanes), size):
-        # The register that ends with the row makes its tile another one.
-        odd = stop * lanes > extent
-        end = stop - width if odd else stop
-        offsets = tuple(lanes * c for c in range(width))
-        if end > start:
-            found.append(
-                ColumnTile(Loop("column", start * lanes, end * lanes, width * lanes), offsets, lanes)
-            )
-        if odd:
-            first = end * lanes if width > 1 else extent - lanes
-            last = (*offsets[:-1], extent - lanes - first)
-            found.append(ColumnTile(Loop("column", first, first + 1), last, lanes))
+        first, end, step = start * lanes, stop * lanes, width * lanes
+        offsets = tuple(range(0, step, lanes))
+        # The tile whose last register ends with the row is another one.
+        whole = end if end <= extent else end - step
+        if whole > first:
+            found.append(ColumnTile(Loop("column", first, whole, step), offsets, lanes))
+        if end > extent:
+            at = whole if width > 1 else extent - lanes
+            last = (*offsets[:-1], extent - lanes - at)
+            found.append(ColumnTile(Loop("column", at, at + 1), last, lanes))
     return tuple(found)
 
 

@@ -52,10 +52,14 @@ class Planes:
 
     def may_be(self, node: Node) -> bool:
         """Whether what is applied to a node's result can be applied to planes."""
-        for name in node.epilogue_inputs:
-            if self.graph.has(name) and Trait.BATCH not in self.graph.node(name).op.TRAITS:
-                return False
+        if any(self.has_lanes(name) for name in node.epilogue_inputs):
+            return False
         return all(self.applies(op, node.shape) for op in node.epilogue if isinstance(op, Op))
+
+    def has_lanes(self, name: str) -> bool:
+        """Whether what an op reads besides is a tensor of the sample, and no parameter."""
+        op = self.graph.node(name).op if self.graph.has(name) else None
+        return op is not None and not (isinstance(op, Op) and Trait.BATCH in op.TRAITS)
 
     def applies(self, op: Op, shape: Shape) -> bool:
         """Whether a block's form of an op does for planes: of places it may know the channel."""

@@ -2,7 +2,8 @@
 
 Every op says what computes it so (`Op.for_single`); what treats channels alike stays as it is, over
 fewer of them. A tensor is in lanes or a plain row; copies stand between where a reader wants the
-other. Few channels may stay in planes (see cnnc.passes.planes). A network with an op that has no such form is left to blocks of samples.
+other. Few channels may stay in planes (cnnc.passes.planes). A network with an op that has no such
+form is left to blocks of samples.
 """
 
 from __future__ import annotations
