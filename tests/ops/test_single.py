@@ -325,16 +325,14 @@ def test_few_filters_of_an_image_have_lanes_along_the_columns(target: str) -> No
 
 
 def test_planes_stay_planes_for_what_reads_them_so() -> None:
-    chain = "conv(4, 5x5, pad=2) -> relu -> maxpool(2x2)"
-    forms = _single_forms(f"model m {{\n input a: float32[1, 28, 28]\n {chain} -> conv(16, 5x5)\n}}")
-    assert not [name for name in forms if "lanes" in name]
-    forms = _single_forms(f"model m {{\n input a: float32[1, 28, 28]\n {chain} -> flatten\n}}")
-    assert list(forms) == ["conv1", "maxpool1"]
-    # Zeros around them, and Winograd's tiles, are for channels in lanes.
-    forms = _single_forms(
-        f"model m {{\n input a: float32[1, 28, 28]\n {chain} -> conv(16, 5x5, pad=2)\n}}"
-    )
-    assert "maxpool1_lanes" in forms
+    def calls(last: str) -> list[str]:
+        chain = f"conv(4, 5x5, pad=2) -> relu -> maxpool(2x2) -> {last}"
+        return list(_single_forms(f"model m {{\n input a: float32[1, 28, 28]\n {chain}\n}}"))
+
+    assert calls("flatten") == ["conv1", "maxpool1"]
+    assert not [name for name in calls("conv(16, 5x5)") if "lanes" in name]
+    # Zeros around them are for channels in lanes.
+    assert "maxpool1_lanes" in calls("conv(16, 5x5, pad=2)")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
