@@ -15,6 +15,7 @@ from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import PackedWeight, Single, groups_of
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
 from cnnc.ops.single_winograd import single_winograd as winograd
+from cnnc.ops.single_winograd1d import single_winograd1d as winograd1d
 from cnnc.ops.window import Geometry, Pads
 
 
@@ -80,7 +81,10 @@ def single_conv(
             "conv", geometry, channels, filters, shape[1:], output[1:], bias, lanes, plain
         )
         packed = PackedWeight(filters, channels, window, channels * window, window, lanes)
-        others = () if plain is not None else winograd(geometry, shape, output, lanes, bias=bias)
+        others: tuple[Single, ...] = ()
+        if plain is None:
+            others = winograd(geometry, shape, output, lanes, bias=bias)
+            others += winograd1d(geometry, shape, output, lanes, bias=bias)
         return Single(op, plain is not None, packed, others)
     if geometry.groups != channels or filters != channels:
         return None
