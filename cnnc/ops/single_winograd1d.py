@@ -1,8 +1,7 @@
 """Minimal filtering of one sample along the last axis: windows of three taps and more.
 
-The rows of a window, and the parts of one that is longer than a filtering's taps, are summed among
-the products, as channels are. The window's transform is made once for many calls, as
-[filters / lanes][point][row][part][channel][lane].
+The rows of a window, and the parts of a row that has more taps than the filtering, are summed among
+the products, as channels are: a row of k taps is two of k / 2, the other k / 2 further.
 """
 
 from __future__ import annotations
@@ -11,71 +10,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-import numpy as np
-
-from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Op, Operands, Shape, Trait
+from cnnc.ops.layout import Form, Layout, Layouts, Machine
+from cnnc.ops.loops import register_tile, split, tile_loops
+from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import Single, groups_of
-from cnnc.ops.single_winograd1d_forms import LineTransform, correlate
+from cnnc.ops.single_winograd1d_forms import FEWEST_TILES, MOST_TILES, SingleFiltered
+from cnnc.ops.single_winograd1d_weight import LineWeight
 from cnnc.ops.toom_cook import FILTERINGS, Nested
 from cnnc.ops.window import Geometry, Pads
-
-
-@dataclass(frozen=True, slots=True)
-class LineWeight(Op):
-    """A convolution's weight -> its transform along rows, zero beyond filters and taps.
-
-    `kernel` is (rows, taps) of the window; `filtering` a number in FILTERINGS.
-    """
-
-    filters: int
-    channels: int
-    kernel: tuple[int, int]
-    filtering: int
-    lanes: int
-
-    NAME: ClassVar[str] = "winograd1d_weight"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BATCH})
-
-    @property
-    def nested(self) -> Nested:
-        """What it is for."""
-        return FILTERINGS[self.filtering]
-
-    @property
-    def parts(self) -> int:
-        """Of a row of the window."""
-        return -(-self.kernel[1] // self.nested.taps)
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ()
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        summed = self.kernel[0] * self.parts * self.channels
-        return (groups_of(self.filters, self.lanes) * self.nested.points * summed * self.lanes,)
-
-    def forward(self, operands: Operands) -> Array:
-        weight = operands["weight"]
-        outer, inner = (
-            np.array(f.weights, weight.dtype) for f in (self.nested.outer, self.nested.inner)
-        )
-        rows, taps = self.kernel
-        groups, parts = groups_of(self.filters, self.lanes), self.parts
-        whole = np.zeros(
-            (groups * self.lanes, self.channels, rows, parts * self.nested.taps), weight.dtype
-        )
-        whole[: self.filters, ..., :taps] = weight.reshape(self.filters, self.channels, rows, taps)
-        blocks = whole.reshape(*whole.shape[:3], parts, outer.shape[1], inner.shape[1])
-        points = (outer @ blocks @ inner.T).reshape(
-            groups, self.lanes, self.channels, rows, parts, -1
-        )
-        packed: Array = points.transpose(0, 5, 3, 4, 2, 1).reshape(-1)
-        return packed
-
-    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        return LineTransform(
-            self.filters, self.channels, self.kernel, self.parts, self.lanes, self.nested
-        )
+from cnnc.ops.winograd_forms import Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +66,48 @@ class SingleWinograd1d(Op):
         """In registers, of the direct sum: what it is measured against."""
         groups = groups_of(self.filters, self.lanes)
         return groups * self.channels * prod(self.kernel) * prod(self.outputs)
+
+
+def correlate(
+    op: SingleWinograd1d, pads: tuple[int, ...], x: Layout, y: Layout, machine: Machine
+) -> SingleFiltered:
+    """Sizes for y from x."""
+    nested, one_axis = op.nested, len(pads) == 1
+    if one_axis:
+        x, y, pads = _one_row(x), _one_row(y), (0, *pads)
+    parts = -(-op.kernel[1] // nested.taps)
+    rows, columns = y.extents[0], -(-y.extents[1] // nested.outputs)
+    # The transformed input shares the cache with the weights.
+    room = machine.level2 // 2 // (nested.points * x.channels * parts * machine.lanes * 4)
+    most = max(FEWEST_TILES, min(MOST_TILES, room))
+    across = split(columns, most)[0][2]
+    down = split(rows, max(1, most // across))[0][2]
+    strip = Strip((rows, columns), down, across)
+    width, groups = register_tile(strip.count, y.channels, machine.registers)
+    filters = tile_loops("o0", y.channels, groups)
+    weights = y.channels * op.channels * op.kernel[0] * parts * nested.points
+    far = weights * machine.lanes * 4 > machine.level2 // 8
+    return SingleFiltered(
+        nested,
+        op.channels,
+        machine.lanes,
+        op.bias,
+        one_axis,
+        op.kernel[0],
+        parts,
+        (pads[0], pads[1]),
+        x,
+        y,
+        strip,
+        filters,
+        width,
+        machine.registers,
+        far,
+    )
+
+
+def _one_row(layout: Layout) -> Layout:
+    return Layout(layout.channels, (1, *layout.extents), ((0, 0), *layout.halo))
 
 
 def applies(geometry: Geometry) -> bool:

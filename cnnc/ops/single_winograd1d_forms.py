@@ -1,109 +1,26 @@
 """The loops of one sample's filtering along rows, as templates/single_winograd1d.pyx.j2 has them.
 
 `packed`, the input, the result and the scratch memory are counted in registers. A signal is an
-image of one row.
+image of one row. single_winograd1d chooses the sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cnnc.ops.affine import Affine
-from cnnc.ops.layout import Form, Layout, Machine
-from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
-from cnnc.ops.single import groups_of, lanes_in
+from cnnc.ops.layout import Form, Layout
+from cnnc.ops.loops import Clipped, Loop, register_tile, tile_loops
+from cnnc.ops.single import lanes_in
 from cnnc.ops.single_winograd_forms import WEIGHTS_BEYOND, WEIGHTS_WITHIN
 from cnnc.ops.toom_cook import Nested
-from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips
+from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips, turns_within
 from cnnc.ops.winograd_forms import Strip
 
-if TYPE_CHECKING:
-    from cnnc.ops.single_winograd1d import SingleWinograd1d
-
-_FEWEST_TILES, _MOST_TILES = 10, 64
+FEWEST_TILES, MOST_TILES = 10, 64
 """Of a strip: fewer read the weights too often, of more a point leaves the nearest cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class LineTransform(Form):
-    """[filter][channel][row][tap] -> [filters / lanes][point][row][part][channel][lane]."""
-
-    filters: int
-    channels: int
-    kernel: tuple[int, int]
-    parts: int
-    lanes: int
-    nested: Nested
-
-    TEMPLATE: ClassVar[str] = "single_winograd1d"
-    MACRO: ClassVar[str] = "window"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("weight", "result")
-
-    def floats(self) -> tuple[str, ...]:
-        return ("weight",)
-
-    @property
-    def group(self) -> Loop:
-        """Over the registers of filters."""
-        return Loop("group", 0, groups_of(self.filters, self.lanes))
-
-    @property
-    def lane(self) -> Loop | Clipped:
-        """Over the filters of a register."""
-        return lanes_in("lane", self.group, self.filters, self.lanes)
-
-    @property
-    def row(self) -> Loop:
-        """Over the rows of the window."""
-        return Loop("row", 0, self.kernel[0])
-
-    @property
-    def part(self) -> Loop:
-        """Over the parts of a row."""
-        return Loop("part", 0, self.parts)
-
-    @property
-    def channel(self) -> Loop:
-        """Over the channels."""
-        return Loop("i", 0, self.channels)
-
-    @property
-    def length(self) -> int:
-        """Taps of a row, up to whole parts."""
-        return self.parts * self.nested.taps
-
-    @property
-    def whole(self) -> Loop:
-        """Over them."""
-        return Loop("tap", 0, self.length)
-
-    @property
-    def summed(self) -> int:
-        """Registers of a point."""
-        return self.kernel[0] * self.parts * self.channels
-
-    @property
-    def weight_at(self) -> Affine:
-        """A row of a filter's window, in floats."""
-        rows, taps = self.kernel
-        filters = self.group.at * self.lanes + self.lane.at
-        return ((filters * self.channels + self.channel.at) * rows + self.row.at) * taps
-
-    @property
-    def packed_at(self) -> Affine:
-        """Where a channel's part of a row lies, of the first point."""
-        within = (self.row.at * self.parts + self.part.at) * self.channels + self.channel.at
-        return self.group.at * (self.nested.points * self.summed) + within
-
-    def blocks(self, tap: Affine) -> list[str]:
-        """The elements of a part that the outer filtering takes, for a tap of the inner."""
-        each = self.nested.inner.taps
-        start = self.part.at * self.nested.taps + tap
-        return [f"g[{start + j * each}]" for j in range(self.nested.outer.taps)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +69,7 @@ class SingleFiltered(Form):
         strip, along = self.strip, self.shared
         tiles = strip.tiles
         beside = strip.columns if along == 0 else 1
-        wanted = max(strip.around[along].trips, min(ENOUGH, tiles[along] * beside // _FEWEST_TILES))
+        wanted = max(strip.around[along].trips, min(ENOUGH, tiles[along] * beside // FEWEST_TILES))
         size = -(-tiles[along] // wanted)
         strip = Strip(tiles, *((size, strip.columns) if along == 0 else (1, size)))
         turns = -(-ENOUGH // strip.around[along].trips)
@@ -180,13 +97,7 @@ class SingleFiltered(Form):
         loops: list[Loop | Clipped] = list(self.strip.around)
         divided = self.strip.around[self.shared]
         if self.ranged and divided.runs:
-            turns, size = self.turns, divided.step
-            low, high = "first", "last"
-            if turns > 1:
-                low, high = f"first // {turns}", f"(last + {turns - 1}) // {turns}"
-            if size > 1:
-                low, high = f"{low} * {size}", f"{high} * {size}, {size}"
-            loops[self.shared] = Clipped(divided.variable, low, high)
+            loops[self.shared] = turns_within(divided, self.turns)
         return tuple(loops)
 
     @property
@@ -363,45 +274,3 @@ class SingleFiltered(Form):
 
 def _parts(extent: int, size: int) -> list[int]:
     return [min(size, extent - start) for start in range(0, extent, size)]
-
-
-def correlate(
-    op: SingleWinograd1d, pads: tuple[int, ...], x: Layout, y: Layout, machine: Machine
-) -> SingleFiltered:
-    """Sizes for y from x."""
-    nested, one_axis = op.nested, len(pads) == 1
-    if one_axis:
-        x, y, pads = _one_row(x), _one_row(y), (0, *pads)
-    parts = -(-op.kernel[1] // nested.taps)
-    rows, columns = y.extents[0], -(-y.extents[1] // nested.outputs)
-    # The transformed input shares the cache with the weights.
-    room = machine.level2 // 2 // (nested.points * x.channels * parts * machine.lanes * 4)
-    most = max(_FEWEST_TILES, min(_MOST_TILES, room))
-    across = split(columns, most)[0][2]
-    down = split(rows, max(1, most // across))[0][2]
-    strip = Strip((rows, columns), down, across)
-    width, groups = register_tile(strip.count, y.channels, machine.registers)
-    filters = tile_loops("o0", y.channels, groups)
-    weights = y.channels * op.channels * op.kernel[0] * parts * nested.points
-    far = weights * machine.lanes * 4 > machine.level2 // 8
-    return SingleFiltered(
-        nested,
-        op.channels,
-        machine.lanes,
-        op.bias,
-        one_axis,
-        op.kernel[0],
-        parts,
-        (pads[0], pads[1]),
-        x,
-        y,
-        strip,
-        filters,
-        width,
-        machine.registers,
-        far,
-    )
-
-
-def _one_row(layout: Layout) -> Layout:
-    return Layout(layout.channels, (1, *layout.extents), ((0, 0), *layout.halo))
