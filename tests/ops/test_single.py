@@ -15,13 +15,14 @@ import pytest
 
 from cnnc.codegen.build import build, load_extension
 from cnnc.codegen.render import render, render_stub
-from cnnc.compiler import lower
+from cnnc.compiler import Options, lower
 from cnnc.diagnostics import Source
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.ops.toom_cook import FILTERINGS, Filtering, Nested
 from cnnc.ops.winograd import F2, F4, Transforms
 from cnnc.passes.choice import prefer
 from cnnc.passes.fuse import fuse
@@ -107,11 +108,36 @@ NETWORKS = {
         ww = wf -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
         output wp, wq, wr, ws, wt, wu, wv, ww
     """,
+    "long windows": """
+        input xa: float32[17, 38]
+        input xb: float32[16, 300]
+        input xc: float32[6, 13]
+        xp = xa -> conv(1, 1) -> conv(17, 9, pad=same) -> relu -> conv(3, 4, pad=(2, 1))
+        xq = xa -> conv(33, 3, pad=1, bias=no) -> batchnorm -> gelu
+        xr = xa -> conv(5, 23, pad=(0, 9)) -> prelu
+        xs = xb -> conv(32, 9, pad=same) -> maxpool(2) -> conv(20, 15, pad=7)
+        xt = xc -> conv(3, 5) -> conv(16, 7, pad=(8, 2)) -> relu6
+        xu = xc -> conv(40, 6, pad=2)
+        output xp, xq, xr, xs, xt, xu
+    """,
+    "wide windows": """
+        input ya: float32[6, 14, 14]
+        input yb: float32[17, 11, 40]
+        input yc: float32[33, 1, 3]
+        yp = ya -> conv(16, 5x5) -> relu -> maxpool(2)
+        yq = ya -> conv(3, 1x1) -> conv(5, 7x7, pad=same, bias=no)
+        yr = yb -> conv(33, 2x9, pad=[(0, 1), (3, 5)]) -> leaky_relu(0.1)
+        ys = yb -> conv(18, 5x3, pad=[2, 0]) -> conv(1, 3x6, pad=[(2, 0), 1])
+        yt = yc -> conv(17, 5x5, pad=2)
+        yu = yc -> conv(4, 1x4, pad=[0, 2])
+        output yp, yq, yr, ys, yt, yu
+    """,
 }
 MODULES = {
     "usual": ("convolutions", "rows", "winograd"),
     "others": ("other ranks", "depthwise and transposed", "joins"),
     "winograd": ("winograd",),
+    "along rows": ("long windows", "wide windows"),
 }
 """What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
@@ -150,6 +176,7 @@ def _cases() -> list[Any]:
     found = [("usual", target, "direct") for target in (first, *others)]
     found += [("winograd", target, "winograd") for target in (first, *others)]
     found += [("winograd", target, "winograd4") for target in (first, others[0])]
+    found += [("along rows", target, "winograd1d") for target in (first, *others)]
     return [
         pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
         for module, target, algorithm in [*found, ("others", first, "direct")]
@@ -222,7 +249,12 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
 
 @pytest.mark.parametrize(
     ("which", "algorithm"),
-    [("usual", "direct"), ("winograd", "winograd"), ("winograd", "winograd4")],
+    [
+        ("usual", "direct"),
+        ("winograd", "winograd"),
+        ("winograd", "winograd4"),
+        ("along rows", "winograd1d"),
+    ],
 )
 def test_what_is_packed_follows_every_change_of_a_parameter(which: str, algorithm: str) -> None:
     _, _, module = _module(which, targets_by_lanes()[0], algorithm)
@@ -270,6 +302,30 @@ def test_many_channels_are_winograd_s_and_few_are_direct() -> None:
     assert "Winograd" in kernels["conv1_forward_single"].reason()
 
 
+def test_long_windows_are_filtered_along_rows_and_what_has_no_such_form_is_direct() -> None:
+    text = """model m {
+        input a: float32[32, 256]
+        input b: float32[32, 16, 16]
+        line = a -> conv(32, 9, pad=same)
+        brief = a -> conv(32, 3, pad=same)
+        square = b -> conv(32, 5x5, pad=same)
+        pair = a -> conv(32, 2)
+        stride = a -> conv(32, 9, stride=2)
+        dilation = a -> conv(32, 9, dilation=2)
+        three = b -> reshape([32, 4, 8, 8]) -> conv(32, 3x3x5)
+        few = a -> conv(1, 1) -> conv(1, 4)
+        output line, brief, square, pair, stride, dilation, three, few
+    }"""
+    for algorithm in (None, "winograd1d"):
+        program = dict(lower(Source("m.cnn", text), Options(algorithm=algorithm)))["program"]
+        kernels = {kernel.name: kernel.form for kernel in program.kernels}
+        forms = [kernels[f"conv{number}_forward_single"] for number in range(1, 10)]
+        assert [form.ALGORITHM for form in forms[:3]] == ["winograd1d"] * 3
+        assert {form.ALGORITHM for form in forms[3:8]} == {"direct"}
+        assert (algorithm or "direct") == forms[8].ALGORITHM
+        assert "F(4, 3) x F(3, 3) along rows" in forms[0].reason()
+
+
 def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]:
     """Of a tile by the transforms and by the direct sum, both in float32."""
     rng = np.random.default_rng(0)
@@ -290,6 +346,46 @@ def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]
         found.append([np.abs(y - exact).max() for y in (tile, np.add.accumulate(direct)[-1])])
     mine, other = np.mean(found, 0)
     return float(mine), float(other)
+
+
+def _error_along_rows(nested: Nested, channels: int) -> tuple[float, float]:
+    """Of a tile by the filtering and by the direct sum, both in float32."""
+    rng = np.random.default_rng(0)
+    m, taps, each = nested.outputs, nested.taps, nested.inner.outputs
+    (b0, a0, g0), (b1, a1, g1) = (
+        (*(_both(f, kind) for kind in ("values", "result")), np.array(f.weights))
+        for f in (nested.outer, nested.inner)
+    )
+    found = []
+    for _ in range(200):
+        x = rng.normal(0, 1, (channels, m + taps - 1)).astype(np.float32)
+        w = rng.normal(0, 1 / np.sqrt(taps * channels), (channels, taps)).astype(np.float32)
+        blocks = [x[:, each * i : each * i + nested.inner.points] for i in range(len(b0))]
+        weights = g0 @ w.reshape(channels, -1, nested.inner.taps) @ g1.T
+        products = weights.astype(np.float32) * (b0 @ np.stack(blocks, 1) @ b1.T)
+        tile = a0 @ np.add.accumulate(products)[-1] @ a1.T
+        direct = np.stack([x[:, t : t + m] * w[:, t : t + 1] for t in range(taps)], 1)
+        double = [x[:, t : t + m].astype(float) * w[:, t : t + 1] for t in range(taps)]
+        exact = sum(double).sum(0)
+        both = (tile.reshape(-1), np.add.accumulate(direct.reshape(-1, m))[-1])
+        found.append([np.abs(y - exact).max() for y in both])
+    mine, other = np.mean(found, 0)
+    return float(mine), float(other)
+
+
+def _both(filtering: Filtering, kind: str) -> Any:
+    """The product of a filtering's two steps, as float32."""
+    first, second = (np.array(step) for step in getattr(filtering, kind))
+    return (second @ first).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [16, 128])
+@pytest.mark.parametrize("nested", FILTERINGS, ids=lambda nested: nested.name)
+def test_filtering_along_rows_rounds_little_more_than_the_direct_sum(
+    nested: Nested, channels: int
+) -> None:
+    mine, direct = _error_along_rows(nested, channels)
+    assert 0 < mine < 2 * direct
 
 
 @pytest.mark.parametrize(("transforms", "times"), [(F2, 1.0), (F4, 3.0)])
