@@ -15,14 +15,13 @@ import pytest
 
 from cnnc.codegen.build import build, load_extension
 from cnnc.codegen.render import render, render_stub
-from cnnc.compiler import Options, lower
+from cnnc.compiler import lower
 from cnnc.diagnostics import Source
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
-from cnnc.ops.toom_cook import FILTERINGS, Filtering, Nested
 from cnnc.ops.winograd import F2, F4, Transforms
 from cnnc.passes.choice import prefer
 from cnnc.passes.fuse import fuse
@@ -302,30 +301,6 @@ def test_many_channels_are_winograd_s_and_few_are_direct() -> None:
     assert "Winograd" in kernels["conv1_forward_single"].reason()
 
 
-def test_long_windows_are_filtered_along_rows_and_what_has_no_such_form_is_direct() -> None:
-    text = """model m {
-        input a: float32[32, 256]
-        input b: float32[32, 16, 16]
-        line = a -> conv(32, 9, pad=same)
-        brief = a -> conv(32, 3, pad=same)
-        square = b -> conv(32, 5x5, pad=same)
-        pair = a -> conv(32, 2)
-        stride = a -> conv(32, 9, stride=2)
-        dilation = a -> conv(32, 9, dilation=2)
-        three = b -> reshape([32, 4, 8, 8]) -> conv(32, 3x3x5)
-        few = a -> conv(1, 1) -> conv(1, 4)
-        output line, brief, square, pair, stride, dilation, three, few
-    }"""
-    for algorithm in (None, "winograd1d"):
-        program = dict(lower(Source("m.cnn", text), Options(algorithm=algorithm)))["program"]
-        kernels = {kernel.name: kernel.form for kernel in program.kernels}
-        forms = [kernels[f"conv{number}_forward_single"] for number in range(1, 10)]
-        assert [form.ALGORITHM for form in forms[:3]] == ["winograd1d"] * 3
-        assert {form.ALGORITHM for form in forms[3:8]} == {"direct"}
-        assert (algorithm or "direct") == forms[8].ALGORITHM
-        assert "F(4, 3) x F(3, 3) along rows" in forms[0].reason()
-
-
 def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]:
     """Of a tile by the transforms and by the direct sum, both in float32."""
     rng = np.random.default_rng(0)
@@ -346,46 +321,6 @@ def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]
         found.append([np.abs(y - exact).max() for y in (tile, np.add.accumulate(direct)[-1])])
     mine, other = np.mean(found, 0)
     return float(mine), float(other)
-
-
-def _error_along_rows(nested: Nested, channels: int) -> tuple[float, float]:
-    """Of a tile by the filtering and by the direct sum, both in float32."""
-    rng = np.random.default_rng(0)
-    m, taps, each = nested.outputs, nested.taps, nested.inner.outputs
-    (b0, a0, g0), (b1, a1, g1) = (
-        (*(_both(f, kind) for kind in ("values", "result")), np.array(f.weights))
-        for f in (nested.outer, nested.inner)
-    )
-    found = []
-    for _ in range(200):
-        x = rng.normal(0, 1, (channels, m + taps - 1)).astype(np.float32)
-        w = rng.normal(0, 1 / np.sqrt(taps * channels), (channels, taps)).astype(np.float32)
-        blocks = [x[:, each * i : each * i + nested.inner.points] for i in range(len(b0))]
-        weights = g0 @ w.reshape(channels, -1, nested.inner.taps) @ g1.T
-        products = weights.astype(np.float32) * (b0 @ np.stack(blocks, 1) @ b1.T)
-        tile = a0 @ np.add.accumulate(products)[-1] @ a1.T
-        direct = np.stack([x[:, t : t + m] * w[:, t : t + 1] for t in range(taps)], 1)
-        double = [x[:, t : t + m].astype(float) * w[:, t : t + 1] for t in range(taps)]
-        exact = sum(double).sum(0)
-        both = (tile.reshape(-1), np.add.accumulate(direct.reshape(-1, m))[-1])
-        found.append([np.abs(y - exact).max() for y in both])
-    mine, other = np.mean(found, 0)
-    return float(mine), float(other)
-
-
-def _both(filtering: Filtering, kind: str) -> Any:
-    """The product of a filtering's two steps, as float32."""
-    first, second = (np.array(step) for step in getattr(filtering, kind))
-    return (second @ first).astype(np.float32)
-
-
-@pytest.mark.parametrize("channels", [16, 128])
-@pytest.mark.parametrize("nested", FILTERINGS, ids=lambda nested: nested.name)
-def test_filtering_along_rows_rounds_little_more_than_the_direct_sum(
-    nested: Nested, channels: int
-) -> None:
-    mine, direct = _error_along_rows(nested, channels)
-    assert 0 < mine < 2 * direct
 
 
 @pytest.mark.parametrize(("transforms", "times"), [(F2, 1.0), (F4, 3.0)])
