@@ -1,7 +1,7 @@
 """Minimal filtering of one sample along the last axis: windows of three taps and more.
 
 The rows of a window, and the parts of a row that has more taps than the filtering, are summed among
-the products, as channels are: a row of k taps is two of k / 2, the other k / 2 further.
+the products, as channels are.
 """
 
 from __future__ import annotations
