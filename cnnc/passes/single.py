@@ -202,9 +202,11 @@ class _Lowering:
         ways = [(way, self.layouts(way, shapes, result)) for way in (found, *found.others)]
         (first, layouts), *others = ((way.op, layouts) for way, layouts in ways)
         form = self.choose(Asked(first, None, layouts, self.target, tuple(others))).form
-        return next(
-            way for way, layouts in ways if way.op.kernel_form(None, layouts, self.target) == form
-        )
+        made = [(way, way.op.kernel_form(None, layouts, self.target)) for way, layouts in ways]
+        # Of an algorithm with other tiles than this machine's, the algorithm is taken.
+        alike = [way for way, other in made if other == form]
+        alike += [way for way, other in made if other.ALGORITHM == form.ALGORITHM]
+        return alike[0]
 
     def layouts(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Layouts:
         """What the kernel of one of several algorithms sees, if nobody else asks for halos."""
