@@ -37,7 +37,7 @@ class SingleFiltered(Form):
     lanes: int
     bias: bool
     one_axis: bool
-    """Whether there is but one."""
+    """Whether `x` and `y`, seen as images of one row, are signals."""
     kernel_rows: int
     parts: int
     pads: tuple[int, int]
@@ -265,11 +265,9 @@ class SingleFiltered(Form):
 
     def reason(self) -> str:
         strip = self.strip
-        tile = f"tile {self.filters[0][1]}x{self.width} (registers of filters x tiles)"
-        at_once = f"{strip.columns} tiles at a time"
-        if strip.tiles[0] > 1:
-            at_once = f"{strip.rows}x{at_once}"
-        return f"one sample, Winograd {self.nested.name} along rows, {tile}, {at_once}"
+        tile = f"tile {self.filters[0][1]}x{self.width} (registers x tiles)"
+        at_once = f"{strip.rows}x{strip.columns}" if strip.tiles[0] > 1 else f"{strip.columns}"
+        return f"one sample, Winograd {self.nested.name} along rows, {tile}, {at_once} at a time"
 
 
 def _parts(extent: int, size: int) -> list[int]:
