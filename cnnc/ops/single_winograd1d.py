@@ -121,11 +121,11 @@ def applies(geometry: Geometry) -> bool:
 def single_winograd1d(
     geometry: Geometry, shape: Shape, output: Shape, lanes: int, *, bias: bool
 ) -> tuple[Single, ...]:
-    """For conv, besides the direct sum: by each filtering that has not many taps too many."""
+    """For conv, besides the direct sum: by each filtering, of which their cost takes one."""
     if not applies(geometry):
         return ()
-    channels, filters, taps = shape[0], output[0], geometry.kernel[-1]
-    kernel = (prod(geometry.kernel[:-1]), taps)
+    channels, filters = shape[0], output[0]
+    kernel = (prod(geometry.kernel[:-1]), geometry.kernel[-1])
     return tuple(
         Single(
             SingleWinograd1d(
@@ -134,6 +134,5 @@ def single_winograd1d(
             False,
             LineWeight(filters, channels, kernel, number, lanes),
         )
-        for number, nested in enumerate(FILTERINGS)
-        if -taps % nested.taps < nested.taps // 2
+        for number in range(len(FILTERINGS))
     )
