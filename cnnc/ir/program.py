@@ -99,7 +99,9 @@ class Operand:
     @property
     def is_number(self) -> bool:
         """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in ("number", "blocks", "samples", "update", "tile", "units")
+        return self.space in (
+            *("number", "blocks", "samples", "update", "tile", "units", "beyond"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,11 @@ class Program:
             if kernel.name == name:
                 return kernel
         raise KeyError(name)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a step stores what it keeps past the caches, where these would not hold it."""
+        return any("beyond" in kernel.pointers() for kernel in self.kernels)
 
     @property
     def workspace(self) -> int:

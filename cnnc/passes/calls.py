@@ -23,6 +23,7 @@ from cnnc.passes.workspace import Workspace
 _PASSED = (
     *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
     "tile",
+    "beyond",
     *UNITS,
 )
 """Pointers of a kernel that are integers."""
@@ -38,6 +39,8 @@ class Caller:
     """Floats that a block's parts take in all."""
     room: Room
     memory: Workspace
+    windows: Mapping[str, int]
+    """Where what is prepared of a node's weight begins in the shared floats."""
 
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
@@ -61,6 +64,23 @@ class Caller:
             for node in nodes
             if node.name in segments.once | self.room.late and segments.at[node.name] == number
         )
+
+    def preparations(self, nodes: Sequence[Node]) -> tuple[Call, ...]:
+        """What is made of weights before the first segment, each once."""
+        found: dict[int, Call] = {}
+        for node in nodes:
+            if node.name not in self.windows or self.windows[node.name] in found:
+                continue
+            kernel = self.kernels.preparing(node, self.room)
+            weight = self.operand("weight", operand_names(node)["weight"])
+            operands = (weight, self.prepared("result", node))
+            found[self.windows[node.name]] = Call(kernel.name, operands, node.name)
+        return tuple(found.values())
+
+    def prepared(self, pointer: str, node: Node) -> Operand:
+        """Where what is prepared of a node's weight lies, under the weight's name."""
+        weight = operand_names(node)["weight"]
+        return Operand(pointer, "shared", weight, self.windows[node.name])
 
     def loss(self, name: str) -> tuple[Operand, str]:
         """Where a loss lies, and the tensor that holds each sample's share in the mean."""
@@ -100,6 +120,8 @@ class Caller:
                 operands.append(Operand(pointer, "work", "scratch", at))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer == "prepared":
+                operands.append(self.prepared(pointer, node))
             elif pointer == "moved":
                 operands.append(self.operand(pointer, node.inputs[0]))
             elif self.room.passes(bound[pointer], node):
@@ -166,7 +188,7 @@ class Caller:
         """An integer that a kernel takes."""
         if pointer in UNITS:
             return Operand(pointer, "units", pointer, 0)
-        if pointer in ("blocks", "samples", "update", "tile"):
+        if pointer in ("blocks", "samples", "update", "tile", "beyond"):
             return Operand(pointer, pointer, pointer, 0)
         if pointer == "block_stride":
             return Operand(pointer, "number", pointer, self.memory.kept_size)

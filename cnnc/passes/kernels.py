@@ -53,6 +53,18 @@ class Kernels:
         )
         return self.made[id(node)]
 
+    def preparing(self, node: Node, room: Room) -> Kernel:
+        """The function that makes what the node's kernel reads in place of its weight.
+
+        TypeError where that is the weight itself.
+        """
+        kernel = self.of(node, room)
+        prepared = kernel.form.prepared() if kernel else None
+        if kernel is None or prepared is None:
+            raise TypeError(f"{node.name} has nothing to prepare")
+        bare = replace(node, epilogue=(), epilogue_inputs=())
+        return self.share(f"{kernel.name}_windows", prepared.form, bare, room, *kernel.asked[:1])
+
     def forms(self, schedule: Schedule) -> dict[str, Form]:
         """Of the kernels of a schedule's calls, by what they compute."""
         by_name = {kernel.name: kernel.form for kernel in self.known.values()}

@@ -81,6 +81,21 @@ def test_strips_give_the_same_bits_for_any_number_of_threads(model_class: Any) -
         assert np.array_equal(view, results[1][name]), name
 
 
+def test_what_is_kept_in_caches_or_past_them_is_the_same(
+    model_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = data(33)
+    results = []
+    for level3 in (0, 1 << 40):
+        monkeypatch.setenv("CNNC_LEVEL3", str(level3))
+        net = model_class(seed=1, threads=2)
+        net.train_step(images, labels)
+        net.train_step(images, labels)
+        results.append({name: view.copy() for name, view in net.parameters.items()})
+    for name, view in results[0].items():
+        assert np.array_equal(view, results[1][name]), name
+
+
 def test_a_nan_in_a_strip_reaches_the_loss_and_every_gradient_behind_it(model_class: Any) -> None:
     net = model_class(seed=1, threads=1)
     images, labels = data(17)
