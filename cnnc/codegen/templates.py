@@ -38,6 +38,7 @@ _FUNCTIONS = (
     text.shifted,
     text.each,
     text.combine,
+    text.in_two,
     text.number,
     text.plus,
 )

@@ -163,6 +163,24 @@ def combine(coefficients: Sequence[float], terms: Sequence[str]) -> str:
     return text or "0"
 
 
+def in_two(
+    matrices: Sequence[Sequence[Sequence[float]]],
+    terms: Sequence[str],
+    results: Sequence[str],
+    shared: str,
+) -> str:
+    """Lines that multiply terms by the one matrix, then by the other; `shared` is between them."""
+    first, second = matrices
+    lines, names = [], []
+    for row, coefficients in enumerate(first):
+        text = combine(coefficients, terms)
+        if text not in terms:
+            lines.append(f"{shared}[{row}] = {text}")
+        names.append(text if text in terms else f"{shared}[{row}]")
+    each_row = zip(results, second, strict=True)
+    return "\n".join([*lines, *(f"{name} = {combine(row, names)}" for name, row in each_row)])
+
+
 def number(value: float) -> str:
     """A float32 constant in Cython, with as few digits as give that float32 back."""
     (single,) = struct.unpack("f", struct.pack("f", value))

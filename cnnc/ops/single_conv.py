@@ -16,6 +16,7 @@ from cnnc.ops.single import PackedWeight, Single, groups_of
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
 from cnnc.ops.single_winograd import single_winograd as winograd
+from cnnc.ops.single_winograd1d import single_winograd1d as winograd1d
 from cnnc.ops.window import Geometry, Pads
 
 
@@ -82,7 +83,9 @@ def single_conv(
         )
         packed = PackedWeight(filters, channels, window, channels * window, window, lanes)
         if plain is None:
-            return Single(op, False, packed, winograd(geometry, shape, output, lanes, bias=bias))
+            others = winograd(geometry, shape, output, lanes, bias=bias)
+            others += winograd1d(geometry, shape, output, lanes, bias=bias)
+            return Single(op, False, packed, others)
         columns = SingleColumns(
             geometry, channels, filters, shape[1:], output[1:], bias, lanes, plain
         )

@@ -12,7 +12,7 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in
-from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips
+from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips, turns_within
 from cnnc.ops.winograd import TAPS, Transforms
 from cnnc.ops.winograd_forms import Strip
 
@@ -124,14 +124,7 @@ class SingleCorrelate(Form):
         rows, columns = self.strip.around
         if not self.ranged or not rows.runs:
             return (rows, columns)
-        turns = self.turns
-        low, high = "first", "last"
-        if turns > 1:
-            low, high = f"first // {turns}", f"(last + {turns - 1}) // {turns}"
-        if rows.step > 1:
-            low, high = (f"{each} * {rows.step}" for each in (low, high))
-        step = f", {rows.step}" if rows.step > 1 else ""
-        return (Clipped(rows.variable, low, high + step), columns)
+        return (turns_within(rows, self.turns), columns)
 
     @property
     def tiles(self) -> tuple[tuple[Loop | Clipped, int], ...]:

@@ -31,6 +31,16 @@ def trips_within(loop: Loop, before: str) -> Clipped:
     return Clipped(loop.variable, reached("first"), reached("last") + step)
 
 
+def turns_within(loop: Loop, turns: int) -> Clipped:
+    """The trips of a loop that have a unit within them, where each is so many of them."""
+    low, high = "first", "last"
+    if turns > 1:
+        low, high = f"first // {turns}", f"(last + {turns - 1}) // {turns}"
+    if loop.step > 1:
+        low, high = f"{low} * {loop.step}", f"{high} * {loop.step}, {loop.step}"
+    return Clipped(loop.variable, low, high)
+
+
 def trip_of(loop: Loop, before: int, units: int = 1) -> str:
     """The units before a loop's present trip, each of so many; `before` counts earlier trips."""
     if not loop.runs:

@@ -46,11 +46,6 @@ def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> Gra
     )
 
 
-def _ways(found: Single) -> tuple[Single, ...]:
-    """An algorithm and the others that compute the same."""
-    return (found, *found.others)
-
-
 def _wanted(graph: Graph) -> set[str]:
     """What inference gives, and what the caller passes to it."""
     callers = {
@@ -230,13 +225,14 @@ class _Lowering:
         """The algorithm that the cost models hold for the fastest, or that is asked for."""
         if not found.others:
             return found
-        first, *others = ((way.op, self.layouts(way, shapes, result)) for way in _ways(found))
-        form = self.choose(Asked(first[0], None, first[1], self.target, tuple(others))).form
-        return next(
-            way
-            for way, (op, layouts) in zip(_ways(found), (first, *others), strict=True)
-            if op.kernel_form(None, layouts, self.target).ALGORITHM == form.ALGORITHM
-        )
+        ways = [(way, self.layouts(way, shapes, result)) for way in (found, *found.others)]
+        (first, layouts), *others = ((way.op, layouts) for way, layouts in ways)
+        form = self.choose(Asked(first, None, layouts, self.target, tuple(others))).form
+        made = [(way, way.op.kernel_form(None, layouts, self.target)) for way, layouts in ways]
+        # Of an algorithm with other tiles than this machine's, the algorithm is taken.
+        alike = [way for way, other in made if other == form]
+        alike += [way for way, other in made if other.ALGORITHM == form.ALGORITHM]
+        return alike[0]
 
     def layouts(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Layouts:
         """What the kernel of one of several algorithms sees, if nobody else asks for halos."""
