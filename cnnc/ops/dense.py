@@ -30,6 +30,12 @@ from cnnc.ops.single import Single
 from cnnc.ops.single_dense import SingleDense
 from cnnc.ops.window import Pads, text
 
+_LINE = 16
+"""Floats of a cache line."""
+
+_FETCHED = 16 * 1024
+"""Bytes of a weight from which another core's part of it is worth being asked for in time."""
+
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
 
@@ -93,7 +99,8 @@ class Dense(Op):
         # One block of lanes: each weight is read once, so only the sums in flight matter.
         flight = min(12, machine.registers - 4)
         if wrt is None:
-            return DenseForward(x, y, self.bias, tile_loops("o0", y, flight))
+            fetched = x >= _LINE and y >= 2 * flight and 4 * x * y >= _FETCHED
+            return DenseForward(x, y, self.bias, tile_loops("o0", y, flight), fetched)
         if wrt == "input":
             if 4 * x * y <= _KEPT * machine.level1:
                 return DenseInputGrad(x, y, Loop("o0", 0, y, y), tile_loops("i0", x, flight))
@@ -151,18 +158,56 @@ class Dense(Op):
 
 @dataclass(frozen=True, slots=True)
 class DenseForward(Form):
-    """Tiles of outputs, each a sum over all inputs."""
+    """Tiles of outputs, each a sum over all inputs.
+
+    Where the weight is `fetched` and `cold` is not 0, each tile asks for the next one's part of it,
+    a cache line of every row at a time: what another core has changed would be waited for.
+    """
 
     in_features: int
     out_features: int
     bias: bool
     outputs: tuple[tuple[Loop, int], ...]
+    fetched: bool
 
     TEMPLATE: ClassVar[str] = "dense"
     MACRO: ClassVar[str] = "forward"
 
     def operands(self) -> tuple[str, ...]:
-        return ("input", "weight", "bias", "result") if self.bias else ("input", "weight", "result")
+        bias = ("bias",) if self.bias else ()
+        cold = ("cold",) if self.fetched else ()
+        return ("input", "weight", *bias, *cold, "result")
+
+    @property
+    def halves(self) -> tuple[tuple[tuple[Loop, int], ...], tuple[tuple[Loop, int], ...]]:
+        """The tiles cut in two, as equal as can be."""
+        tiles = [(loop, height, loop.trips) for loop, height in self.outputs]
+        left = sum(trips for _, _, trips in tiles) // 2
+        first, second = [], []
+        for loop, height, trips in tiles:
+            taken = min(trips, left)
+            middle = loop.start + taken * loop.step
+            if taken:
+                first.append((Loop(loop.variable, loop.start, middle, loop.step), height))
+            if taken < trips:
+                second.append((Loop(loop.variable, middle, loop.stop, loop.step), height))
+            left -= taken
+        return tuple(first), tuple(second)
+
+    @property
+    def lines(self) -> Loop:
+        """Over the floats of a row, a cache line at a time."""
+        return Loop("i0", 0, self.in_features // _LINE * _LINE, _LINE)
+
+    @property
+    def line(self) -> Loop:
+        """Over the floats of a cache line."""
+        return Loop("i", 0, _LINE)
+
+    @property
+    def rest(self) -> Loop:
+        """Over those of a row that fill none."""
+        return Loop("i", self.in_features // _LINE * _LINE, self.in_features)
 
     def reason(self) -> str:
         return f"one block, {self.outputs[0][1]} outputs at a time"
@@ -233,6 +278,7 @@ class DenseBatchWeightGrad(Form):
 
     Each tile turns its part of the inputs of `AT_ONCE` blocks, lanes along it, which then stays in
     the first-level cache. The sum is taken in the order of the samples, whoever computes a tile.
+    Given an `ending`, the parameters take their step as soon as their gradient is complete.
     """
 
     in_features: int
@@ -263,11 +309,26 @@ class DenseBatchWeightGrad(Form):
         """Over the columns that fill no register: the last tile does them."""
         return Loop("i", self.in_features // self.lanes * self.lanes, self.in_features)
 
+    def reached(self, rows: Loop, width: int) -> str:
+        """How many elements of the next tile's input have been asked for before these outputs."""
+        size = width * self.lanes
+        if not rows.runs:
+            return str(rows.start * size // self.out_features)
+        return f"{rows.variable} * {size} // {self.out_features}"
+
+    def ahead(self, height: int, width: int) -> Loop:
+        """Over those that are asked for along with so many outputs."""
+        return Loop("line", 0, -(-height * width * self.lanes // self.out_features))
+
     def pieces(self) -> int:
         return sum((stop - first) // width for first, stop, width in self.widths)
 
+    def piece_sizes(self) -> tuple[tuple[int, int], ...]:
+        floats = self.out_features * self.lanes
+        return tuple((stop - start, floats * width) for start, stop, width, _ in self.kinds)
+
     def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "block_stride", "blocks", "tile", "result")
+        return ("output_grad", "input", "block_stride", "blocks", "tile", "ending", "result")
 
     def reason(self) -> str:
         tile = f"tile {self.outputs[0][1]}x{self.widths[0][2]}"

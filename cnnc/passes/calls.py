@@ -23,6 +23,8 @@ from cnnc.passes.workspace import Workspace
 _PASSED = (
     *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
     "tile",
+    "ending",
+    "cold",
     *UNITS,
 )
 """Pointers of a kernel that are integers."""
@@ -38,6 +40,8 @@ class Caller:
     """Floats that a block's parts take in all."""
     room: Room
     memory: Workspace
+    trains: bool
+    """Whether it is a training step, before which parameters have changed."""
 
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
@@ -112,7 +116,8 @@ class Caller:
         strip = self.room.strips.get(node.name)
         if strip is None:
             pieces, units = kernel.form.pieces(), kernel.form.units()
-            cost = node_cost(node, self.room.graph) if max(pieces, units) > 1 else 0
+            shared = max(pieces, units) > 1 or kernel.form.piece_sizes()
+            cost = node_cost(node, self.room.graph) if shared else 0
             return Call(
                 kernel.name, tuple(operands), node.name, pieces=pieces, units=units, cost=cost
             )
@@ -168,6 +173,14 @@ class Caller:
             return Operand(pointer, "units", pointer, 0)
         if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer == "cold" and self.trains:
+            return Operand(pointer, pointer, pointer, 0)
+        if pointer == "cold":
+            return Operand(pointer, "number", pointer, 0)
+        if pointer == "ending":
+            # Before the last segment is through, the parameters are still read.
+            ends = self.room.places.gradient_of[node.name] in self.room.ending
+            return Operand(pointer, "ending" if ends else "NULL", pointer, 0)
         if pointer == "block_stride":
             return Operand(pointer, "number", pointer, self.memory.kept_size)
         if pointer == "stride":

@@ -88,6 +88,13 @@ class Room:
         once = self.late | self.segments.once
         return frozenset(p for p, node in self.graph.gradients if node in once)
 
+    @property
+    def ending(self) -> frozenset[str]:
+        """Those of them whose gradient is computed for all blocks when no segment is left."""
+        last = self.segments.count - 1
+        ends = {name for name in self.late if self.segments.at[name] == last}
+        return frozenset(p for p, node in self.graph.gradients if node in ends)
+
 
 def make_room(
     graph: Graph,

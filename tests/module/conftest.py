@@ -14,7 +14,7 @@ import pytest
 from cnnc.compiler import Compiled, Options, compile_spec
 from cnnc.ops.op import Array
 from tests.module.reference import Reference
-from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, WIND
+from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, TOWER, WIND
 
 Compile = Callable[..., Compiled]
 
@@ -102,6 +102,11 @@ def means(compiled: Compile) -> Case:
 @pytest.fixture(scope="session")
 def wind(compiled: Compile) -> Case:
     return _case(compiled, WIND)
+
+
+@pytest.fixture(scope="session")
+def tower(compiled: Compile) -> Case:
+    return _case(compiled, TOWER)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,18 @@ model heads {
 }
 """
 
+# Weights whose gradients are computed for all blocks at once, before a barrier and after the last
+# one, in rows that end within a register.
+TOWER = """
+model tower(classes=5) {
+    input x: float32[70]
+    dense(90) -> batchnorm -> relu
+    dense(75) -> relu
+    dense(classes)
+}
+train { loss cross_entropy; optimizer adamw(lr=0.01, weight_decay=0.1) }
+"""
+
 # One weight, one bias: what a step does can be told by hand.
 LINE = """
 model line {

@@ -125,6 +125,18 @@ def test_a_large_dense_layer_sums_its_weight_gradient_once_for_all_blocks() -> N
     assert program.summed <= slot.offset < program.trained
 
 
+def test_parameters_change_with_their_gradient_when_no_segment_is_left() -> None:
+    text = "input x: float32[200]\ndense(150) -> batchnorm -> relu\ndense(130) -> relu\ndense(3)"
+    program = program_of(text)
+    assert program.train is not None
+    assert len(program.train.segments) > 1
+    # The other large gradient is known before the first one: its weight is still read then.
+    assert [call.computes for call in program.ending] == ["dense1.weight_grad"]
+    offsets = {slot.name: slot.offset for slot in program.slots}
+    assert program.summed <= offsets["dense2.weight"] < program.pieced
+    assert program.pieced <= offsets["dense1.weight"] < program.trained
+
+
 def test_a_small_dense_layer_is_summed_block_by_block() -> None:
     program = program_of("input x: float32[30]\ndense(20) -> relu\ndense(3)")
     assert program.train is not None
