@@ -264,7 +264,7 @@ def _part_name(call: Call) -> str:
 def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.space == "number":
         return str(operand.offset)
-    if operand.space == "units":
+    if operand.space in ("units", "arrays"):
         return operand.name
     if operand.is_number:
         return operand.space

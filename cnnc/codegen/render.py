@@ -229,6 +229,8 @@ _CTYPES = {
     "tile": "int",
     "ending": "const Ending*",
     "cold": "int",
+    "array": "const void*",
+    "of_bytes": "bint",
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",

@@ -83,7 +83,18 @@ class Kernel:
         return (*reads, *extra, result)
 
 
-_NUMBERS = ("number", "blocks", "samples", "update", "tile", "units", "ending", "cold", "NULL")
+_NUMBERS = (
+    "number",
+    "blocks",
+    "samples",
+    "update",
+    "tile",
+    "units",
+    "ending",
+    "cold",
+    "NULL",
+    "arrays",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,9 @@ _LINE = 16
 
 _FETCHED = 16 * 1024
 """Bytes of a weight from which another core's part of it is worth being asked for in time."""
+
+_BESIDE = 256
+"""Multiply-adds of registers beside which some ten prefetches take no time of their own."""
 
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
@@ -287,6 +290,8 @@ class DenseBatchWeightGrad(Form):
     outputs: tuple[tuple[Loop, int], ...]
     widths: tuple[tuple[int, int, int], ...]
     """(first register of a row, stop, registers of a tile) of one or two kinds of tiles."""
+    array: bool = False
+    """Whether its input is the caller's array, where a sample's elements already lie together."""
 
     AT_ONCE: ClassVar[int] = 8
 
@@ -309,16 +314,24 @@ class DenseBatchWeightGrad(Form):
         """Over the columns that fill no register: the last tile does them."""
         return Loop("i", self.in_features // self.lanes * self.lanes, self.in_features)
 
-    def reached(self, rows: Loop, width: int) -> str:
-        """How many elements of the next tile's input have been asked for before these outputs."""
-        size = width * self.lanes
+    def asks(self, height: int, width: int) -> bool:
+        """Whether a block's multiply-adds are so many that prefetches beside them take no time."""
+        return height * width * self.lanes >= _BESIDE
+
+    def reached(self, rows: Loop, size: int) -> str:
+        """How much of the next tile's input, of so much, was asked for before these outputs."""
         if not rows.runs:
             return str(rows.start * size // self.out_features)
         return f"{rows.variable} * {size} // {self.out_features}"
 
-    def ahead(self, height: int, width: int) -> Loop:
-        """Over those that are asked for along with so many outputs."""
-        return Loop("line", 0, -(-height * width * self.lanes // self.out_features))
+    def ahead(self, height: int, size: int) -> Loop:
+        """Over what of it is asked for along with so many outputs."""
+        return Loop("line", 0, -(-height * size // self.out_features))
+
+    def from_array(self) -> Form | None:
+        # Of each sample a cache line, at the least.
+        wide = all(width * self.lanes >= _LINE for _, _, width in self.widths)
+        return replace(self, array=True) if wide and not self.rest.trips else None
 
     def pieces(self) -> int:
         return sum((stop - first) // width for first, stop, width in self.widths)
@@ -328,11 +341,13 @@ class DenseBatchWeightGrad(Form):
         return tuple((stop - start, floats * width) for start, stop, width, _ in self.kinds)
 
     def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "block_stride", "blocks", "tile", "ending", "result")
+        source = ("array", "of_bytes", "samples") if self.array else ("input",)
+        return ("output_grad", *source, "block_stride", "blocks", "tile", "ending", "result")
 
     def reason(self) -> str:
         tile = f"tile {self.outputs[0][1]}x{self.widths[0][2]}"
-        return f"all blocks, {tile} (outputs x registers of inputs), {self.pieces()} tiles"
+        source = " of the caller's array" if self.array else ""
+        return f"all blocks{source}, {tile} (outputs x registers of inputs), {self.pieces()} tiles"
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,13 @@ class Form:
         """
         return ()
 
+    def from_array(self) -> Form | None:
+        """The same kernel, which reads the caller's array, as wide as a sample, for its `input`.
+
+        What it reads of a sample is given to what is fused into it first.
+        """
+        return None
+
     def divided(self) -> Form:
         """The same kernel, which makes a part of its result if it can; see cnnc.ops.units."""
         return self

@@ -25,6 +25,8 @@ _PASSED = (
     "tile",
     "ending",
     "cold",
+    "array",
+    "of_bytes",
     *UNITS,
 )
 """Pointers of a kernel that are integers."""
@@ -173,6 +175,10 @@ class Caller:
             return Operand(pointer, "units", pointer, 0)
         if pointer in ("blocks", "samples", "update", "tile"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer in ("array", "of_bytes"):
+            source = self.room.places.root(operand_names(node)["input"])
+            end = "data" if pointer == "array" else "bytes"
+            return Operand(pointer, "arrays", f"whole.arrays.{source}_{end}", 0)
         if pointer == "cold" and self.trains:
             return Operand(pointer, pointer, pointer, 0)
         if pointer == "cold":

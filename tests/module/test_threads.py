@@ -36,7 +36,7 @@ def _trained(case: Case, threads: int) -> tuple[list[float], list[bytes]]:
     return losses, [a.tobytes() for a in arrays]
 
 
-@pytest.mark.parametrize("fixture", ["digits", "wind", "tower"])
+@pytest.mark.parametrize("fixture", ["digits", "wind", "rows", "tower"])
 def test_training_is_bit_identical_for_any_number_of_threads(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:

@@ -125,6 +125,23 @@ def test_a_large_dense_layer_sums_its_weight_gradient_once_for_all_blocks() -> N
     assert program.summed <= slot.offset < program.trained
 
 
+@pytest.mark.parametrize(
+    ("before", "size", "kept"),
+    [
+        ("scale(1/255) -> flatten", 8, False),
+        ("normalize(mean=[0.1, 0.2], std=[0.5, 0.6]) -> flatten", 8, True),  # differs by channel
+        ("flatten", 7, True),  # a row ends within a register
+    ],
+)
+def test_what_is_loaded_is_not_kept_where_the_array_can_be_read_again(
+    before: str, size: int, kept: bool
+) -> None:
+    text = f"input image: uint8[2, 9, {size}]\n{before}\ndense(96) -> relu\ndense(3)"
+    program = program_of(text)
+    assert program.train is not None
+    assert ("image" in {buffer.tensor for buffer in program.train.kept}) == kept
+
+
 def test_parameters_change_with_their_gradient_when_no_segment_is_left() -> None:
     text = "input x: float32[200]\ndense(150) -> batchnorm -> relu\ndense(130) -> relu\ndense(3)"
     program = program_of(text)
