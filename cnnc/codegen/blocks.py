@@ -266,6 +266,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
         return str(operand.offset)
     if operand.space in ("units", "arrays"):
         return operand.name
+    if operand.space == "beyond":
+        return "arrays.beyond"
     if operand.is_number:
         return operand.space
     place = plus(operand.space, operand.offset)

@@ -24,6 +24,8 @@ def lanes_header(target: Target) -> dict[str, str]:
         high = _list(i + step if not i & step else i + lanes for i in range(lanes))
         stages.append((step, low, high))
     return {
+        "evens": _list(2 * i for i in range(lanes)),
+        "odds": _list(2 * i + 1 for i in range(lanes)),
         "count": str(lanes),
         "bytes": str(lanes * 4),
         "sum": "\n        ".join(rotate),

@@ -201,6 +201,7 @@ def _signature(kernel: Kernel) -> str:
 def _ctype(kernel: Kernel, pointer: str) -> str:
     if pointer == "result":
         floats = kernel.returns_gradient or kernel.returns_floats
+        floats = floats or pointer in kernel.form.floats()
         stores = isinstance(kernel.form, (OutputStore, LaneCopy)) and kernel.form.hands_back
         return "float*" if floats or stores else "vec*"
     if pointer in ("running_mean", "running_var") and pointer not in kernel.form.floats():
@@ -219,6 +220,9 @@ _CTYPES = {
     "weight": "const float*",
     "bias": "const float*",
     "parts": "const float*",
+    "prepared": "const float*",
+    "statistics": "const float*",
+    "tally": "float*",
     "scratch": "vec*",
     "moved": "vec*",
     "samples": "int",
@@ -234,6 +238,7 @@ _CTYPES = {
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",
+    "beyond": "bint",
     "first": "Py_ssize_t",
     "last": "Py_ssize_t",
 }

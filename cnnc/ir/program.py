@@ -90,6 +90,7 @@ _NUMBERS = (
     "update",
     "tile",
     "units",
+    "beyond",
     "ending",
     "cold",
     "NULL",
@@ -346,6 +347,11 @@ class Program:
             if kernel.name == name:
                 return kernel
         raise KeyError(name)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a step stores what it keeps past the caches, where these would not hold it."""
+        return any("beyond" in kernel.pointers() for kernel in self.kernels)
 
     @property
     def workspace(self) -> int:

@@ -188,8 +188,9 @@ class _Part:
     def laps(self, places: dict[Any, list[float]]) -> Iterator[Lap]:
         """In the order of the schedule; what a step does not do again is left out."""
         traffic, graph = self.traffic, self.graph
-        in_blocks = (c.computes for segment in self.schedule.segments for c in segment.calls)
-        namer = _Namer(self.compiled.graph, self.lowered or graph, frozenset(in_blocks))
+        calls_of_blocks = (call for segment in self.schedule.segments for call in segment.calls)
+        in_blocks = frozenset(call.computes for call in calls_of_blocks)
+        namer = _Namer(self.compiled.graph, self.lowered or graph, in_blocks)
         for kind, name, call in spots(self.schedule):
             seconds, calls = places[self.schedule.name, kind, name]
             if not calls:
@@ -200,7 +201,8 @@ class _Part:
                 known = self.lowered is None or graph.has(name)
                 node = graph.node(name) if known else namer.graph.node(name)
                 layer, op, direction = namer.of(node, kind)
-                counts = known and kind == "call"
+                # A weight gradient of all blocks at once is computed where a segment ends.
+                counts = known and (kind == "call" or name not in in_blocks)
                 flops = self.samples * node_flops(node, graph) if counts else 0
                 moved = traffic.call(call, calls, finish=kind == "finish")
                 yield Lap(layer, op, direction, call.kernel, calls, seconds, flops, moved)
@@ -227,8 +229,10 @@ class _Namer:
         source = self.resolved if self.resolved.has(layer) else self.graph
         op = source.node(layer).op
         what = _describe(op.of if isinstance(op, Gradient) else op)
-        # What a segment's blocks have each given a part of is added up at its end.
-        made_in_parts = node.name in self.parts
+        # What a segment's blocks have each given a part of is added up at its end; for what blocks
+        # compute of a weight, this is prepared at the start.
+        for_blocks = {"prepare": ", weights", "finish": ", sum"}
+        after = for_blocks.get(kind, "") if node.name in self.parts else ""
         if isinstance(node.op, Gradient):
             direction = f"{node.op.wrt} gradient"
         elif node.layer:
@@ -236,7 +240,7 @@ class _Namer:
             direction = words.removeprefix("batch ").removeprefix("channel ")
         else:
             direction = "forward"
-        return layer, what, f"{direction}, sum" if kind == "finish" and made_in_parts else direction
+        return layer, what, direction + after
 
 
 def _describe(op: Op | Input) -> str:

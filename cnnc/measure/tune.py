@@ -120,7 +120,8 @@ class _Tuner:
         self.tell(self._share(), "measuring")
         tables = self.stopwatch(variants, self.start + self.seconds)
         program = variants[0].program
-        by_key = [_by_key(program, table) for table in tables]
+        pairs = zip(variants, tables, strict=True)
+        by_key = [_by_key(variant.program, table) for variant, table in pairs]
         for key, names in missing.items():
             seconds: dict[str, float] = {}
             for rank, table in enumerate(by_key):
@@ -172,10 +173,7 @@ def _ranked(
 
 
 def _by_key(program: Program, table: Mapping[Place, float]) -> dict[str, float]:
-    """The time of each kernel, all its places together, by what a choice calls it.
-
-    Other ranks of candidates have the same places, if not the same names of kernels.
-    """
+    """The time of each kernel, all its places together, by what a choice calls it."""
     total: dict[str, float] = {}
     for schedule in program.schedules():
         for kind, name, call in spots(schedule):

@@ -21,7 +21,7 @@ class ChannelParts(Form):
 
     Without halos (`layouts` is empty) channels and space are arguments, else they are constants.
     `moves`: the first operand is passing through the cache, and is stored on the way in the memory
-    that keeps it, whose layout is the last.
+    that keeps it, whose layout is the last; past the caches if the number `beyond` is not 0.
     """
 
     macro: str
@@ -38,7 +38,7 @@ class ChannelParts(Form):
 
     def operands(self) -> tuple[str, ...]:
         sizes = () if self.layouts else ("channels", "space")
-        moved = ("moved",) if self.moves else ()
+        moved = ("beyond", "moved") if self.moves else ()
         return (*self.reads, "samples", *sizes, *moved, "result")
 
     def floats(self) -> tuple[str, ...]:

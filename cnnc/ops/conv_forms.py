@@ -7,7 +7,7 @@ a convolution reads and `y` what it gives: a transposed one has them exchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, TypeAlias
 
@@ -16,6 +16,7 @@ from cnnc.ops.conv_strips import Strip
 from cnnc.ops.conv_window import Gathering, Window
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, chunked
+from cnnc.ops.tally import OPERANDS, Tally
 
 Tiles: TypeAlias = tuple[tuple[Loop, int], ...]
 
@@ -116,7 +117,7 @@ class Summed(ConvForm):
 
     def reads_from(self, name: str) -> tuple[str, ...]:
         """The pointers that the kernel reads, x or y first."""
-        bias, scratch = ("bias",) if self.bias else (), ("scratch",) if self.packed else ()
+        bias, scratch = ("bias",) if self.bias else (), ("scratch",) if self.scratch() else ()
         return (name, "weight", *bias, *scratch)
 
     @property
@@ -179,6 +180,7 @@ class ConvInputGrad(Summed):
 
     channels: Tiles
     strips: tuple[Strip, ...]
+    tally: Tally | None = None
 
     MACRO: ClassVar[str] = "input_gradient"
 
@@ -202,9 +204,25 @@ class ConvInputGrad(Summed):
         """What a row gathers from."""
         return Gathering(self.outer)
 
+    def tallying(self, x: Layout, kept: Layout) -> ConvInputGrad:
+        # Sums that wait for other channels, and columns with gaps, had rather be stored first: what
+        # goes to memory in small pieces holds up what comes from the caches.
+        strided = any(w.stride > 1 for w in (*self.outer, self.last))
+        if self.chunk.runs or strided:
+            return self
+        return replace(self, tally=Tally(x, kept, self.scratch()))
+
+    def tallies(self) -> bool:
+        return self.tally is not None
+
+    def scratch(self) -> int:
+        return super(ConvInputGrad, self).scratch() + (2 * self.x.channels if self.tally else 0)
+
     def operands(self) -> tuple[str, ...]:
-        return (*self.reads_from(self.y_name), "result")
+        tally = OPERANDS if self.tally else ()
+        return (*self.reads_from(self.y_name), *tally, "result")
 
     def reason(self) -> str:
         tile = f"tile {self.channels[0][1]}x{max(self.widths)} (channels x columns)"
-        return f"direct, {self.group_text}{tile}{self.chunk_text}"
+        tally = ", adds up a batch norm's gradient" if self.tally else ""
+        return f"direct, {self.group_text}{tile}{self.chunk_text}{tally}"

@@ -52,8 +52,16 @@ class Window:
         return position * self.stride + self.tap.at * self.dilation - self.pad
 
     @property
+    def one_to_one(self) -> bool:
+        """Whether each input position meets one output position, by the only tap."""
+        same = self.inputs == self.outputs and self.pad == 0
+        return self.kernel == 1 and self.stride == 1 and same
+
+    @property
     def gather(self) -> Loop | Clipped:
         """The taps, or steps of one stride, at which an input position meets existing outputs."""
+        if self.one_to_one:
+            return self.tap
         start, d, s = self.input.at + self.pad, self.dilation, self.stride
         if s > 1 and d == 1:
             steps = f"({self.kernel - 1 + s} - {self._remainder}) // {s}"
@@ -98,7 +106,12 @@ class Window:
         """The output position that a step reads."""
         if self.stride > 1:
             return Affine.of(f"{self.variable}_out")
-        return self.input.at + self.pad - Affine.of(self.tap.variable) * self.dilation
+        return self.input.at + self.pad - self.gather_tap * self.dilation
+
+    @property
+    def gather_tap(self) -> Affine:
+        """The tap that a step meets."""
+        return self.tap.at if self.one_to_one else Affine.of(self.tap.variable)
 
     @property
     def _quotient(self) -> str:
@@ -140,4 +153,4 @@ class Gathering:
     @property
     def taps(self) -> tuple[Affine, ...]:
         """The taps that it meets."""
-        return tuple(Affine.of(w.tap.variable) for w in self.axes)
+        return tuple(w.gather_tap for w in self.axes)

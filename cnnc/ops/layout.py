@@ -76,6 +76,14 @@ class Machine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A kernel that makes so many floats (`result`) of a weight (`weight`)."""
+
+    form: Form
+    floats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """One kernel's loops, as plain values; equal forms share one generated function.
 
@@ -100,7 +108,7 @@ class Form:
         return ()
 
     def floats(self) -> tuple[str, ...]:
-        """Those of its operands that hold one float an element for all samples: parameters."""
+        """Those of its operands that hold one float an element for all samples, as parameters."""
         return ()
 
     def flat(self) -> Form:
@@ -139,6 +147,21 @@ class Form:
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
+
+    def tallying(self, x: Layout, kept: Layout) -> Form:
+        """The same kernel, which adds up its result where it is kept, if it can.
+
+        `x` is what the batch norm read whose output's gradient that is; see cnnc.ops.tally.
+        """
+        return self
+
+    def tallies(self) -> bool:
+        """Whether it is such a kernel."""
+        return False
+
+    def prepared(self) -> Prepared | None:
+        """What a batch makes of the weight, once for all calls: the operand `prepared`."""
+        return None
 
     def cycles(self) -> float:
         """What a core needs for one call, by the form's cost model; 0 where it has none."""

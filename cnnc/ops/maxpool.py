@@ -24,6 +24,8 @@ from cnnc.ops.op import (
 from cnnc.ops.pool_kernels import pool, window_axes
 from cnnc.ops.pool_window import overhang, pool_examples, pool_extents, pooling
 from cnnc.ops.sight import Sight, through_window
+from cnnc.ops.single import Single
+from cnnc.ops.single_planes import plane_pool
 from cnnc.ops.window import Pads, pad_array, spatial, taps, unpad_array
 
 
@@ -90,6 +92,14 @@ class MaxPool(Op):
         reads = ("input",) if wrt is None else ("output_grad", "input", "output")
         axes = window_axes(wrt, self.size, self.stride, self.pad, layouts)
         return pool("maxpool", wrt, reads, axes, layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        if any(map(any, self.pad)):
+            return None
+        output = self.output_shape(inputs)
+        return plane_pool("maxpool", self.size, self.stride, inputs[0], output, lanes, plain)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return through_window(self.size, self.stride)

@@ -283,7 +283,8 @@ class Op:
         """What computes it for one sample, so many channels in a register (see cnnc.ops.single).
 
         None where nothing does, or where the op itself can: see Trait.BY_CHANNEL. `plain` is the
-        halo of an input that is the caller's array in its own order, None for one in lanes.
+        halo of an input that is a plain row, as the caller's array is in its own order and what
+        lies in planes is, None for one in lanes.
         """
         return None
 

@@ -26,13 +26,15 @@ class Single:
 
     plain: whether it reads its first input as a plain row, with the halo that the caller's array
     has. packed: what makes, once for many calls, the operand `packed` of the op's weight. others:
-    what computes the same by another algorithm.
+    what computes the same by another algorithm. planes: whether its result is a plain row, lanes
+    along the columns (see cnnc.ops.single_planes).
     """
 
     op: Op
     plain: bool = False
     packed: Op | None = None
     others: tuple[Single, ...] = ()
+    planes: bool = False
 
 
 def groups_of(channels: int, lanes: int) -> int:
@@ -79,6 +81,11 @@ class PlainLoad(Form):
         return plain_layout(self.shape, self.pads)
 
     @property
+    def registers(self) -> Loop:
+        """Over all of the result."""
+        return Loop("element", 0, groups_of(self.plain.size, self.lanes))
+
+    @property
     def padded(self) -> bool:
         """Whether it has a halo."""
         return not self.plain.dense
@@ -100,6 +107,11 @@ class PlainLoad(Form):
     def whole(self) -> Loop:
         """Over its whole registers."""
         return Loop("element", 0, self.width // self.lanes * self.lanes, self.lanes)
+
+    @property
+    def last(self) -> int:
+        """Where the register starts that ends with a piece; it overlaps the one before."""
+        return self.width - self.lanes
 
     @property
     def starts(self) -> tuple[object, object]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import PackedWeight, Single, groups_of
+from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
 from cnnc.ops.single_winograd import single_winograd as winograd
 from cnnc.ops.window import Geometry, Pads
@@ -80,8 +81,13 @@ def single_conv(
             "conv", geometry, channels, filters, shape[1:], output[1:], bias, lanes, plain
         )
         packed = PackedWeight(filters, channels, window, channels * window, window, lanes)
-        others = () if plain is not None else winograd(geometry, shape, output, lanes, bias=bias)
-        return Single(op, plain is not None, packed, others)
+        if plain is None:
+            return Single(op, False, packed, winograd(geometry, shape, output, lanes, bias=bias))
+        columns = SingleColumns(
+            geometry, channels, filters, shape[1:], output[1:], bias, lanes, plain
+        )
+        others = (Single(columns, plain=True, planes=True),) if geometry.stride[-1] == 1 else ()
+        return Single(op, True, packed, others)
     if geometry.groups != channels or filters != channels:
         return None
     op = SingleConv("depthwise", geometry, channels, filters, shape[1:], output[1:], bias, lanes)

@@ -29,11 +29,6 @@ class SingleForward(SingleForm):
     MACRO: ClassVar[str] = "forward"
 
     @property
-    def rows(self) -> tuple[Loop, ...]:
-        """Loops over the output's outer axes."""
-        return tuple(w.output for w in self.outer)
-
-    @property
     def each(self) -> int:
         if self.rows:
             return self.rows[0].trips
@@ -44,15 +39,6 @@ class SingleForward(SingleForm):
         if not self.ranged or self.rows:
             return self.columns
         return tiles_within(self.columns, self.before(filters))
-
-    @property
-    def reads(self) -> tuple[Affine, ...]:
-        """The outer position in the input, under the loops over rows and taps."""
-        return tuple(w.read(w.output.at) for w in self.outer)
-
-    def first_read(self, column: Affine) -> Affine:
-        """Where the first value lies that a tile reads, under the loops over channels and taps."""
-        return self.read_at((*self.reads, column * self.last.stride - self.last.pad))
 
     def rereads(self, height: int, width: int, taps: int) -> bool:
         """Whether the values under a tile's window are too many to be kept beside its sums."""
@@ -140,7 +126,7 @@ class SingleTransposed(SingleForm):
 
 def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleForward:
     """Loops of a convolution."""
-    each = windows(op, op.space, op.outputs)
+    each = windows(op.geometry, op.space, op.outputs)
     tile = register_tile(y.extents[-1], y.channels, machine.registers)
     columns, groups = tile
     longest = max(1, PEELED // (columns * groups))
@@ -163,7 +149,7 @@ def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleFor
 
 def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleDepthwise:
     """Loops of a convolution of each channel by itself."""
-    each = windows(op, op.space, op.outputs)
+    each = windows(op.geometry, op.space, op.outputs)
     columns = split(y.extents[-1], machine.registers // 2 - 2)[0][2]
     longest = max(1, PEELED // columns)
     return SingleDepthwise(
@@ -185,7 +171,7 @@ def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleD
 
 def transposed(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleTransposed:
     """Loops of a transposed convolution."""
-    each = windows(op, op.outputs, op.space)
+    each = windows(op.geometry, op.outputs, op.space)
     stride = op.geometry.stride[-1]
     columns, groups = register_tile(-(-y.extents[-1] // stride), y.channels, machine.registers)
     longest = max(1, PEELED // (columns * groups))

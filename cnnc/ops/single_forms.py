@@ -16,6 +16,7 @@ from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, axes, chunked, split
 from cnnc.ops.single import groups_of, lanes_in, plain_layout
 from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips, trips_within
+from cnnc.ops.window import Geometry
 
 if TYPE_CHECKING:
     from cnnc.ops.single_conv import SingleConv
@@ -71,7 +72,16 @@ class SingleForm(Form):
     @property
     def rows(self) -> tuple[Loop, ...]:
         """Loops over the result's outer axes."""
-        raise NotImplementedError
+        return tuple(w.output for w in self.outer)
+
+    @property
+    def reads(self) -> tuple[Affine, ...]:
+        """The outer position in the input, under the loops over rows and taps."""
+        return tuple(w.read(w.output.at) for w in self.outer)
+
+    def first_read(self, column: Affine) -> Affine:
+        """Where the first value lies that a tile reads, under the loops over channels and taps."""
+        return self.read_at((*self.reads, column * self.last.stride - self.last.pad))
 
     def rows_of(self, filters: Loop) -> tuple[Loop | Clipped, ...]:
         """The same for a tile of filters: those that a call makes."""
@@ -160,11 +170,8 @@ class SingleForm(Form):
         return f", {self.chunk.step * self.lanes} channels at a time" if self.chunk.runs else ""
 
 
-def windows(
-    op: SingleConv, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> tuple[Window, ...]:
+def windows(g: Geometry, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[Window, ...]:
     """The window along each axis."""
-    g = op.geometry
     each = zip(
         axes(len(g.kernel)), g.kernel, g.stride, g.dilation, g.pad, inputs, outputs, strict=True
     )

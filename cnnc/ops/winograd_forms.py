@@ -6,12 +6,13 @@ directions are one: a 3x3 correlation of `source` that gives the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
-from cnnc.ops.layout import Form, Layout
+from cnnc.ops.layout import Form, Layout, Prepared
 from cnnc.ops.loops import Clipped, Loop, chunked
+from cnnc.ops.tally import OPERANDS, Tally
 from cnnc.ops.winograd import TAPS, Transforms
 
 IN, OUT, WEIGHT = 60, 100, 30
@@ -106,12 +107,68 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Winograd(Form):
-    """result[m] = sum over s of weight[m, s] * source[s], by tiles.
+class Windows(Form):
+    """The weights' transform: [point][filters of a register tile][summed][filter].
 
-    The weights are transformed first, to [point][filters of a tile][summed][filter]. For each strip
-    the source's tiles follow, to [point][tiles of a register tile][summed][tile], then by `chunk`
-    of the channels that are made: a matrix product a point, and the products back to the result.
+    weight[m, s] has strides of so many floats; `rows` are the filters of a register tile, which
+    the last one may not fill.
+    """
+
+    transforms: Transforms
+    made: int
+    summed: int
+    made_stride: int
+    summed_stride: int
+    flipped: bool
+    rows: int
+
+    TEMPLATE: ClassVar[str] = "winograd"
+    MACRO: ClassVar[str] = "windows"
+
+    @property
+    def points(self) -> int:
+        """Along an axis."""
+        return self.transforms.points
+
+    @property
+    def apart(self) -> int:
+        """Floats from one point to the next."""
+        return _up(self.made, self.rows) * self.summed
+
+    @property
+    def tile(self) -> Loop:
+        """Over the register tiles of filters."""
+        return Loop("o0", 0, self.made, self.rows)
+
+    @property
+    def filter(self) -> Loop | Clipped:
+        """Over the filters of one of them."""
+        return chunked("o", self.made, self.tile)
+
+    @property
+    def channel(self) -> Loop:
+        """Over the channels that are summed."""
+        return Loop("c", 0, self.summed)
+
+    def window_column(self, column: Affine) -> list[str]:
+        """The elements of a column of the window, as the weights hold them."""
+        taps = [column + row * TAPS for row in range(TAPS)]
+        return [f"w[{TAPS * TAPS - 1 - at if self.flipped else at}]" for at in taps]
+
+    def operands(self) -> tuple[str, ...]:
+        return ("weight", "result")
+
+    def floats(self) -> tuple[str, ...]:
+        return self.operands()
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd(Form):
+    """result[m] = sum over s of weight[m, s] * source[s], by tiles, from transformed weights.
+
+    For each strip the source's tiles are transformed, to [point][tiles of a register tile][summed]
+    [tile], then follow by `chunk` of the channels that are made: a matrix product a point, and the
+    products back to the result.
     """
 
     transforms: Transforms
@@ -128,6 +185,7 @@ class Winograd(Form):
     register: tuple[int, int]
     """Channels x tiles of a register tile."""
     chunk: int
+    tally: Tally | None = None
 
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "correlate"
@@ -154,9 +212,15 @@ class Winograd(Form):
         return _up(self.strip.count, self.register[1])
 
     @property
-    def weights_apart(self) -> int:
-        """Floats from one point of the weights to the next."""
-        return self.made_up * self.summed
+    def windows(self) -> Windows:
+        """What transforms its weights."""
+        strides = (self.made_stride, self.summed_stride)
+        rows = self.register[0]
+        return Windows(self.transforms, self.made, self.summed, *strides, self.flipped, rows)
+
+    def prepared(self) -> Prepared:
+        windows = self.windows
+        return Prepared(windows, self.points**2 * windows.apart)
 
     @property
     def values_apart(self) -> int:
@@ -178,14 +242,15 @@ class Winograd(Form):
         """Where the products begin."""
         return self.values_at + self.points**2 * self.values_apart
 
-    @property
-    def weights_at(self) -> int:
-        """Where the weights begin."""
-        return self.products_at + self.points**2 * self.products_apart
-
     def scratch(self) -> int:
-        floats = self.points**2 * self.weights_apart
-        return self.weights_at + -(-floats // self.lanes)
+        tallies = 2 * self.made if self.tally else 0
+        return self.products_at + self.points**2 * self.products_apart + tallies
+
+    def tallying(self, x: Layout, kept: Layout) -> Winograd:
+        return replace(self, tally=Tally(x, kept, self.scratch()))
+
+    def tallies(self) -> bool:
+        return self.tally is not None
 
     @property
     def clips_rows(self) -> bool:
@@ -200,11 +265,6 @@ class Winograd(Form):
     def cut(self, axis: int) -> bool:
         """Whether the last tile has outputs that do not exist."""
         return self.result.extents[axis] % self.outputs != 0
-
-    def window_column(self, column: Affine) -> list[str]:
-        """The elements of a column of the window, as the weights hold them."""
-        taps = [column + row * TAPS for row in range(TAPS)]
-        return [f"w[{TAPS * TAPS - 1 - at if self.flipped else at}]" for at in taps]
 
     def product_column(self, column: Affine) -> list[str]:
         """The products of a column of points."""
@@ -221,16 +281,6 @@ class Winograd(Form):
         return [
             f"{place[axis + 1]} >= {self.result.extents[axis]}" for axis in (0, 1) if self.cut(axis)
         ]
-
-    @property
-    def weight_tile(self) -> Loop:
-        """Over the register tiles of the channels that are made."""
-        return Loop("o0", 0, self.made, self.register[0])
-
-    @property
-    def weight_filter(self) -> Loop | Clipped:
-        """Over the channels of one of them."""
-        return chunked("o", self.made, self.weight_tile)
 
     @property
     def chunks(self) -> Loop:
@@ -254,20 +304,21 @@ class Winograd(Form):
         tiles = self.strip.tiles[0] * self.strip.tiles[1]
         padded = self.made_up * self.summed * tiles * self.tiles_up / self.strip.count
         products = self.points**2 / 2 * padded / 0.85
-        return (
-            products
-            + tiles * (self.summed * IN + self.made * OUT)
-            + WEIGHT * self.made * self.summed
-        )
+        # As of a batch of one block, which has the weights' transform for itself.
+        windows = WEIGHT * self.made * self.summed
+        return products + tiles * (self.summed * IN + self.made * OUT) + windows
 
     def operands(self) -> tuple[str, ...]:
         bias = ("bias",) if self.bias else ()
-        return (self.seen.name, "weight", *bias, "scratch", "result")
+        tally = OPERANDS if self.tally else ()
+        return (self.seen.name, "prepared", *bias, "scratch", *tally, "result")
 
     def reason(self) -> str:
         m, (rows, columns) = self.outputs, self.register
         strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
-        return f"Winograd F({m}x{m}, 3x3), tile {rows}x{columns} (channels x tiles), {strip}"
+        tally = ", adds up a batch norm's gradient" if self.tally else ""
+        tile = f"tile {rows}x{columns} (channels x tiles), {strip}"
+        return f"Winograd F({m}x{m}, 3x3), {tile}{tally}"
 
 
 def _up(count: int, step: int) -> int:

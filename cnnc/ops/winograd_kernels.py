@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.ops.layout import Layout, Machine
-from cnnc.ops.loops import split
+from cnnc.ops.loops import Loop, split
 from cnnc.ops.window import Geometry
 from cnnc.ops.winograd import F2, TAPS, transposed
 from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Winograd
@@ -72,13 +72,20 @@ def weight_gradient(
     of_y = Seen(y, "output_grad", (0, 0), f.outputs, f.outputs)
     of_x = Seen(x, "input", pads, f.outputs, f.points)
     start = max(of_x.width, of_y.width)
-    second = Half(of_y, transposed(f.result), "o", height, strip.count, start)
+    every = _group(y.channels, height, y.channels + height)
+    second = Half(of_y, transposed(f.result), "o", height, strip.count, start, every)
     start += f.points * second.apart
-    first = Half(of_x, f.values, "i", width, strip.count, start)
+    channel = f.points * strip.count * machine.lanes * 4
+    group = _group(x.channels, width, machine.level1 // channel)
+    first = Half(of_x, f.values, "i", width, strip.count, start, group)
     start += f.points * first.apart
-    kept = machine.level1 // (strip.count * machine.lanes * 4) - height
-    group = min(first.panels.trips, max(1, kept // width)) * width
-    return WinogradWeightGrad(f, machine.lanes, second, first, strip, group, start)
+    return WinogradWeightGrad(f, machine.lanes, second, first, strip, start)
+
+
+def _group(channels: int, width: int, fitting: int) -> Loop:
+    """Over so many channels at a time, in whole register tiles of `width`."""
+    whole = -(-channels // width) * width
+    return Loop("group", 0, whole, min(whole, max(1, fitting // width) * width))
 
 
 def _strip(tiles: tuple[int, int], most: int) -> Strip:

@@ -21,7 +21,8 @@ from cnnc.ops.winograd_forms import Seen, Strip
 class Half:
     """One of the two factors: a tensor whose tiles are transformed, `width` channels together.
 
-    Transformed it lies as [point of a row][channels of a register tile][tile][channel].
+    Transformed it lies as [point of a row][channels of a register tile][tile][channel], of the
+    channels of one trip of `group`.
     """
 
     seen: Seen
@@ -32,11 +33,24 @@ class Half:
     tiles: int
     at: int
     """Where it begins in the scratch memory."""
+    group: Loop
 
     @property
     def channels(self) -> Loop:
         """Over its channels."""
         return Loop(self.channel, 0, self.seen.layout.channels)
+
+    @property
+    def in_group(self) -> Loop | Clipped:
+        """Over those of a group."""
+        return chunked(self.channel, self.channels.stop, self.group)
+
+    @property
+    def place(self) -> str:
+        """Where a channel's first transformed element lies, behind `at`."""
+        number = self.channels.at - self.group.at
+        text = f"({number})" if self.group.runs else f"{number}"
+        return f"{text} // {self.width} * {self.width * self.tiles} + {text} % {self.width}"
 
     @property
     def panels(self) -> Loop:
@@ -46,7 +60,8 @@ class Half:
     @property
     def apart(self) -> int:
         """Elements from one point to the next: no power of two."""
-        return self.panels.trips * self.width * self.tiles + 1
+        channels = min(self.panels.trips * self.width, self.group.step)
+        return channels * self.tiles + 1
 
     def clips(self, axis: int, strip: Strip) -> bool:
         """Whether some tile reaches beyond the memory along an axis."""
@@ -68,8 +83,10 @@ class Half:
 class WinogradWeightGrad(Form):
     """Strips of tiles; for each, one row of points after the other: both factors, their products.
 
-    A register tile holds filters x channels sums over the tiles of a strip, in lanes. Their sums
-    over the lanes are added up in scratch memory, and turned to windows at the end.
+    Channels of x go by groups, whose part stays in the first-level cache while the filters pass by;
+    all of y's is in the second. A register tile holds filters x channels sums over the tiles of a
+    strip, in lanes. Their sums over the lanes are added up in scratch memory, and turned to windows
+    at the end.
     """
 
     transforms: Transforms
@@ -77,8 +94,6 @@ class WinogradWeightGrad(Form):
     y: Half
     x: Half
     strip: Strip
-    group: int
-    """Channels of x whose part stays in the first-level cache while the filters pass by."""
     sums_at: int
     """Where the sums begin in the scratch memory, in its elements."""
 
@@ -120,15 +135,10 @@ class WinogradWeightGrad(Form):
         return any(loop.runs for loop in self.strip.around)
 
     @property
-    def groups(self) -> Loop:
-        """Over the groups of channels of x."""
-        return Loop("group", 0, self.x.panels.trips * self.x.width, self.group)
-
-    @property
     def in_group(self) -> Loop | Clipped:
         """Over the register tiles of a group, by the first channel."""
         stop = self.x.panels.trips * self.x.width
-        inner = chunked("i0", stop, self.groups)
+        inner = chunked("i0", stop, self.x.group)
         if isinstance(inner, Clipped):
             return Clipped("i0", inner.low, f"{inner.high}, {self.x.width}")
         return Loop("i0", 0, stop, self.x.width)

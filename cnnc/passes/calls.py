@@ -27,6 +27,7 @@ _PASSED = (
     "cold",
     "array",
     "of_bytes",
+    "beyond",
     *UNITS,
 )
 """Pointers of a kernel that are integers."""
@@ -44,17 +45,24 @@ class Caller:
     memory: Workspace
     trains: bool
     """Whether it is a training step, before which parameters have changed."""
+    windows: Mapping[str, int]
+    """Where what is prepared of a node's weight begins in the shared floats."""
 
     def segment(self, number: int, nodes: Sequence[Node]) -> Segment:
         """What runs in one segment, and what follows when every block has been through it."""
         segments = self.room.segments
         after = segments.once | self.room.late
         here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
+        tallied = {self.room.moves[node.name] for node in here if self.tallies(node)}
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(
             tuple(self.load(node) for node in here if isinstance(node.op, Input)),
-            tuple(self.call(node) for node in here if not isinstance(node.op, Input)),
+            tuple(
+                self.call(node)
+                for node in here
+                if not isinstance(node.op, Input) and node.name not in tallied
+            ),
             (*finish, *self.calls_at(number, nodes)),
             tuple(self.loss(name) for name in self.room.graph.losses if name in names),
         )
@@ -67,6 +75,45 @@ class Caller:
             for node in nodes
             if node.name in segments.once | self.room.late and segments.at[node.name] == number
         )
+
+    def preparations(self, nodes: Sequence[Node]) -> tuple[Call, ...]:
+        """What is made of weights before the first segment, each once."""
+        found: dict[int, Call] = {}
+        for node in nodes:
+            if node.name not in self.windows or self.windows[node.name] in found:
+                continue
+            kernel = self.kernels.preparing(node, self.room)
+            weight = self.operand("weight", operand_names(node)["weight"])
+            operands = (weight, self.prepared("result", node))
+            found[self.windows[node.name]] = Call(kernel.name, operands, node.name)
+        return tuple(found.values())
+
+    def prepared(self, pointer: str, node: Node) -> Operand:
+        """Where what is prepared of a node's weight lies, under the weight's name."""
+        weight = operand_names(node)["weight"]
+        return Operand(pointer, "shared", weight, self.windows[node.name])
+
+    def tallies(self, node: Node) -> bool:
+        """Whether a node's kernel adds up what it makes, too."""
+        kernel = self.kernels.of(node, self.room)
+        return kernel is not None and kernel.form.tallies()
+
+    def tallying(self, pointer: str, node: Node) -> Operand | None:
+        """What the kernel of such a node takes for a pointer, if it is one of its own."""
+        mover = self.room.mover(node)
+        if mover is None or not self.tallies(node):
+            return None
+        bound = names_by_operand(mover)
+        match pointer:
+            case "result":
+                return self.operand(pointer, node.name)
+            case "tally":
+                return Operand(pointer, "parts", mover.name, self.room.parts[mover.name])
+            case "tally_input":
+                return self.operand(pointer, bound["input"])
+            case "statistics":
+                return self.operand(pointer, bound[pointer])
+        return None
 
     def loss(self, name: str) -> tuple[Operand, str]:
         """Where a loss lies, and the tensor that holds each sample's share in the mean."""
@@ -101,11 +148,16 @@ class Caller:
         bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
-            if pointer == "scratch":
+            own = self.tallying(pointer, node)
+            if own is not None:
+                operands.append(own)
+            elif pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer == "prepared":
+                operands.append(self.prepared(pointer, node))
             elif pointer == "moved":
                 operands.append(self.operand(pointer, node.inputs[0]))
             elif self.room.passes(bound[pointer], node):
@@ -140,7 +192,7 @@ class Caller:
         elif operand.space in ("work", "kept"):
             step = strip.step(name, self.room.whole(name))
         elif operand.space == "parts":
-            step = 2 * (strip.size if by_channel else node.shape[-1])
+            step = 2 * (strip.size if by_channel else self.room.graph.node(name).shape[-1])
         elif by_channel and operand.space == "shared":
             step = strip.size
         elif by_channel:
@@ -173,7 +225,7 @@ class Caller:
         """An integer that a kernel takes."""
         if pointer in UNITS:
             return Operand(pointer, "units", pointer, 0)
-        if pointer in ("blocks", "samples", "update", "tile"):
+        if pointer in ("blocks", "samples", "update", "tile", "beyond"):
             return Operand(pointer, pointer, pointer, 0)
         if pointer in ("array", "of_bytes"):
             source = self.room.places.root(operand_names(node)["input"])

@@ -15,7 +15,7 @@ from cnnc.ir.text import format_value
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.op import Op
 
-ALGORITHMS = ("direct", "winograd", "winograd4")
+ALGORITHMS = ("direct", "winograd", "winograd4", "columns")
 """Every `Form.ALGORITHM` that there is."""
 
 

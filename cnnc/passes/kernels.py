@@ -8,6 +8,7 @@ from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Kernel, Schedule
 from cnnc.ir.target import Target
+from cnnc.ops.batch_statistics import BatchSums
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
@@ -53,10 +54,34 @@ class Kernels:
         if node_cost(node, room.graph) >= room.divided_from:
             parts = form.divided()
             form = parts if parts.units() > 1 else form
+        if strip is not None and form.prepared() is not None:
+            # A strip has a part of a weight, and what is prepared of the weight is not cut.
+            form = next(each for each in asked.forms if each.prepared() is None)
+        form = self._tallying(form, node, room)
         self.made[asked_for] = self.share(
             name, form, node, room, "" if late else asked.key, chosen.why
         )
         return self.made[asked_for]
+
+    def _tallying(self, form: Form, node: Node, room: Room) -> Form:
+        """The form, adding up a batch norm's gradient if that is what it makes and it can."""
+        mover = room.mover(node)
+        if mover is None or not isinstance(mover.op, BatchSums):
+            return form
+        layouts = room.layouts(mover)
+        return form.tallying(layouts["input"], layouts["moved"])
+
+    def preparing(self, node: Node, room: Room) -> Kernel:
+        """The function that makes what the node's kernel reads in place of its weight.
+
+        TypeError where that is the weight itself.
+        """
+        kernel = self.of(node, room)
+        prepared = kernel.form.prepared() if kernel else None
+        if kernel is None or prepared is None:
+            raise TypeError(f"{node.name} has nothing to prepare")
+        bare = replace(node, epilogue=(), epilogue_inputs=())
+        return self.share(f"{kernel.name}_windows", prepared.form, bare, room, *kernel.asked[:1])
 
     def forms(self, schedule: Schedule) -> dict[str, Form]:
         """Of the kernels of a schedule's calls, by what they compute."""

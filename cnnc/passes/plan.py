@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.ir.graph import Graph, Node
+from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Judge, Program, Result, Schedule, Single, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
+from cnnc.ops.layout import Prepared
 from cnnc.ops.single import single_store
 from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
@@ -60,9 +62,10 @@ def plan(
     # where another has its zeros.
     for _, order in orders:
         order.lives.pin(planner.pins)
+    planner.shared = max([0, *(shared_end(room) for room in (main, step) if room)])
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
-    top = max([0, *(shared_end(room) for room in (main, step) if room)])
+    top = planner.shared
     single, why = _single(graph, planner, schedules[0], top, alone, divided_from)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
@@ -199,6 +202,10 @@ class _Planner:
     parts: int
     kernels: Kernels
     pins: Pins = field(default_factory=Pins)
+    shared: int = 0
+    """Where the floats end that the rooms and what is prepared share."""
+    prepared: dict[tuple[str, Prepared], int] = field(default_factory=dict)
+    """Where what is prepared of a weight lies, by the weight's name."""
 
     def results_of_step(self, room: Room) -> set[str]:
         """What a training step is for: losses, gradients and statistics."""
@@ -229,13 +236,13 @@ class _Planner:
             kernel = self.kernels.of(step.node, order.room)
             if kernel is not None and (size := kernel.form.scratch()):
                 scratch[step.node.name] = (index, size)
-        memory = lay_out(order.lives, scratch, self.pins)
-        trains = name == "train"
-        caller = Caller(self.kernels, self.slots, self.parts, order.room, memory, trains)
+        memory = lay_out(self.lives(order), scratch, self.pins)
+        windows, trains = self.windows(order), name == "train"
+        caller = Caller(self.kernels, self.slots, self.parts, order.room, memory, trains, windows)
         last = max((order.room.segments.at[node.name] for node in order.nodes), default=0)
         return Schedule(
             name,
-            caller.calls_at(BEFORE, order.nodes),
+            (*caller.calls_at(BEFORE, order.nodes), *caller.preparations(order.nodes)),
             tuple(caller.segment(number, order.nodes) for number in range(last + 1)),
             memory.buffers,
             memory.size,
@@ -244,6 +251,30 @@ class _Planner:
             memory.kept_size,
             block_cost(order.nodes, order.room, self.kernels.target),
         )
+
+    def lives(self, order: _Order) -> Lives:
+        """The memory that the steps need: none on its way for what a kernel adds up itself."""
+        kernels = ((step.node.name, self.kernels.of(step.node, order.room)) for step in order.steps)
+        tallied = {
+            f"{name} on its way" for name, kernel in kernels if kernel and kernel.form.tallies()
+        }
+        local = tuple(life for life in order.lives.local if life.tensor not in tallied)
+        return replace(order.lives, local=local)
+
+    def windows(self, order: _Order) -> dict[str, int]:
+        """Where what kernels have prepared of their weights begins, by the node's name."""
+        found = {}
+        for node in (step.node for step in order.steps):
+            kernel = self.kernels.of(node, order.room)
+            prepared = kernel.form.prepared() if kernel else None
+            if prepared is None:
+                continue
+            key = operand_names(node)["weight"], prepared
+            if key not in self.prepared:
+                self.prepared[key] = self.shared
+                self.shared += on_line(prepared.floats)
+            found[node.name] = self.prepared[key]
+        return found
 
     def results(self, room: Room, infer: Schedule | None) -> tuple[Result, ...]:
         """The outputs, each with the kernel that hands it back."""

@@ -78,6 +78,11 @@ class Room:
         strip, whole = self.strips.get(tensor), self.whole(tensor)
         return whole if strip is None else strip.layout(tensor, whole, local=True)
 
+    def mover(self, node: Node) -> Node | None:
+        """The node of the sum that moves what a node makes to where it is kept."""
+        name = self.moves.get(node.name)
+        return None if name is None else self.graph.node(name)
+
     def passes(self, tensor: str, node: Node) -> bool:
         """Whether a node makes or reads a tensor before it is moved."""
         return tensor in self.moves and node.name in (tensor, self.moves[tensor])

@@ -2,7 +2,8 @@
 
 Every op says what computes it so (`Op.for_single`); what treats channels alike stays as it is, over
 fewer of them. A tensor is in lanes or a plain row; copies stand between where a reader wants the
-other. A network with an op that has no such form is left to blocks of samples.
+other. Few channels may stay in planes (cnnc.passes.planes). A network with an op that has no such
+form is left to blocks of samples.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
 from cnnc.passes.choice import Asked, Choice, best_guess
+from cnnc.passes.planes import Planes, no_halo
 
 _SCALARS = 4
 """Channels of an input up to which a convolution reads it in its own order."""
@@ -75,12 +77,17 @@ class _Lowering:
     rows: dict[str, str] = field(default_factory=dict)
     lanes_of: dict[str, str] = field(default_factory=dict)
     halos: dict[str, Pads] = field(default_factory=dict)
-    """Tensors that are plain rows with a halo, for convolutions only."""
+    """Tensors that are plain rows, each plane with a halo: images, and what lies in planes."""
 
     @property
     def lanes(self) -> int:
         """Channels of a register."""
         return self.target.lanes
+
+    @property
+    def planes(self) -> Planes:
+        """What knows who makes and reads planes."""
+        return Planes(self.graph, self.lanes, self.taken)
 
     def lower(self, node: Node) -> None:
         """Append what computes a node."""
@@ -154,9 +161,8 @@ class _Lowering:
 
     def op(self, node: Node, op: Op) -> None:
         """Any other op, with what is applied to its result."""
-        shapes = tuple(self.graph.node(name).shape for name in node.inputs)
-        halo = self.halos.get(node.inputs[0]) if node.inputs else None
-        step = self.step(node.name, op, shapes, node.shape, halo)
+        halo = self.halo_of(node)
+        step = self.step(node, op, halo)
         inputs = [self.in_lanes(name) for name in node.inputs if not step.plain]
         if step.plain:
             first = node.inputs[0]
@@ -167,11 +173,12 @@ class _Lowering:
             inputs.append(self.pack(weight, step.packed))
             parameters = tuple(p for p in parameters if p != weight)
         shape = grouped(node.shape, self.lanes)
-        epilogue = tuple(
-            self.step(node.name, each, (node.shape,), node.shape, None).op
-            for each in node.epilogue
-            if isinstance(each, Op)
-        )
+        epilogue = tuple(each for each in node.epilogue if isinstance(each, Op))
+        if step.planes:
+            # To what lies in planes a channel's parameter is a scalar, as it is to a block.
+            shape = step.op.output_shape(())
+        else:
+            epilogue = tuple(self.applied(node, each) for each in epilogue)
         read = tuple(self.operand(name) for name in node.epilogue_inputs)
         self.add(
             replace(
@@ -184,21 +191,40 @@ class _Lowering:
                 epilogue_inputs=read,
             )
         )
-        self.lanes_of[node.name] = node.name
-        if len(node.shape) == 1:
+        if step.planes:
+            self.halos[node.name] = no_halo(node.shape)
+        else:
+            self.lanes_of[node.name] = node.name
+        if step.planes or len(node.shape) == 1:
             self.rows[node.name] = node.name
 
-    def step(
-        self, name: str, op: Op, shapes: tuple[Shape, ...], result: Shape, halo: Pads | None
-    ) -> Single:
-        """What stands in for an op."""
-        found = op.for_single(shapes, self.lanes, halo)
-        if found is not None:
-            return self.taken(found, shapes, result)
+    def halo_of(self, node: Node) -> Pads | None:
+        """The halo of a node's first input, where it reads that as a plain row."""
+        first = node.inputs[0] if node.inputs else ""
+        halo = self.halos.get(first)
+        if halo is None or isinstance(self.graph.node(first).op, Input):
+            return halo
+        return halo if self.planes.reads(node, first) else None
+
+    def step(self, node: Node, op: Op, halo: Pads | None) -> Single:
+        """What stands in for a node's op."""
+        shapes = tuple(self.graph.node(name).shape for name in node.inputs)
+        found = self.planes.found(node, op, halo)
+        if found is None:
+            return Single(self.alike(node.name, op, shapes, node.shape))
+        return self.taken(found, shapes, node.shape)
+
+    def applied(self, node: Node, op: Op) -> Op:
+        """What stands in for an op that is applied to a node's result."""
+        found = op.for_single((node.shape,), self.lanes, None)
+        return self.alike(node.name, op, (node.shape,), node.shape) if found is None else found.op
+
+    def alike(self, name: str, op: Op, shapes: tuple[Shape, ...], result: Shape) -> Op:
+        """The op, which treats channels alike."""
         alike = {Trait.ELEMENTWISE, Trait.BY_CHANNEL} & op.TRAITS and Trait.PLACED not in op.TRAITS
         if not alike or any(shape[0] != result[0] for shape in shapes):
             raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
-        return Single(op)
+        return op
 
     def taken(self, found: Single, shapes: tuple[Shape, ...], result: Shape) -> Single:
         """The algorithm that the cost models hold for the fastest, or that is asked for."""
@@ -241,7 +267,7 @@ class _Lowering:
 
     def in_row(self, name: str) -> str:
         """The tensor as a plain row without a halo."""
-        if name in self.halos:
+        if any(map(any, self.halos.get(name, ()))):
             raise NotSingleError(f"{name} has a halo")
         if name not in self.rows:
             shape = self.graph.node(name).shape

@@ -57,7 +57,16 @@ model untrained {
 }
 """
 
-SPECS = {"segments": SEGMENTS, "heads": HEADS, "untrained": UNTRAINED}
+# A dense layer whose weight gradient is made of all blocks at once.
+WIDE = """
+model wide {
+    input row: float32[600]
+    dense(120) -> relu -> dense(3)
+}
+train { loss cross_entropy; optimizer sgd(lr=0.05) }
+"""
+
+SPECS = {"segments": SEGMENTS, "heads": HEADS, "untrained": UNTRAINED, "wide": WIDE}
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +161,9 @@ def test_every_call_of_a_step_is_counted(
     )
 
 
-@pytest.mark.parametrize(("name", "training"), [("segments", True), ("heads", False)])
+@pytest.mark.parametrize(
+    ("name", "training"), [("segments", True), ("heads", False), ("wide", True)]
+)
 def test_operations_are_those_of_the_graph(
     name: str, training: bool, timed: dict[str, Compiled], peak: Peak
 ) -> None:

@@ -56,10 +56,14 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Fake:
-    """Kernels of this algorithm take a second, others two; a sample `alone`, a block 1."""
+    """Kernels of this algorithm take a second, others two; a sample `alone`, a block 1.
+
+    What a batch prepares takes as long as `prepare` says.
+    """
 
     fast: str
     alone: float = 0.3
+    prepare: float = 0.0
     variants: list[int] = field(default_factory=list)
 
     def __call__(self, variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
@@ -70,7 +74,9 @@ class Fake:
         times: dict[Place, float] = {}
         for schedule in (s for s in program.schedules() if s.name != "loss"):
             for kind, name, call in spots(schedule):
-                if call is not None:
+                if kind == "prepare":
+                    times[schedule.name, kind, name] = self.prepare
+                elif call is not None:
                     form = program.kernel(call.kernel).form
                     times[schedule.name, kind, name] = 1.0 + (self.fast != form.ALGORITHM)
             times[schedule.name, "load", "image"] = 0.0
@@ -91,6 +97,12 @@ def test_the_fastest_is_taken(algorithm: str, spec: Path) -> None:
     plain: Any = compile_spec(spec).load().Model(seed=0)
     x = np.random.default_rng(0).standard_normal((19, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(net(x), plain(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_batch_prepares_counts(spec: Path) -> None:
+    found = tune(spec, seconds=LONG, stopwatch=Fake("winograd", prepare=3.0))
+    (of_blocks,) = (found.kernels[key] for key in found.kernels if key.startswith("conv["))
+    assert of_blocks.choice == "direct"
 
 
 def test_what_is_known_is_not_measured_again(spec: Path) -> None:

@@ -230,6 +230,25 @@ def test_ctrl_c_ends_a_training(lenet_files: Compiled) -> None:
     assert _script(lenet_files, text=text) == "interrupted"
 
 
+def test_ctrl_c_reaches_a_call_that_waits_for_another_thread_s(lenet_files: Compiled) -> None:
+    text = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    net = lenet.Model(threads=1)
+    many = np.zeros((200000, 1, 28, 28), np.uint8)
+    other = threading.Thread(target=net, args=(many,))
+    other.start()
+    time.sleep(0.1)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        net(images)
+    except KeyboardInterrupt:
+        print("interrupted" if other.is_alive() else "too late")
+    other.join()
+    print(net(images).shape == (len(images), 10))
+    """
+    assert _script(lenet_files, text=text) == "interrupted\nTrue"
+
+
 def test_beside_pytorch_s_openmp_in_one_process(lenet_files: Compiled) -> None:
     pytest.importorskip("torch")
     text = """

@@ -107,11 +107,33 @@ NETWORKS = {
         ww = wf -> conv(16, 3x3, pad=1) -> conv(3, 3x3)
         output wp, wq, wr, ws, wt, wu, wv, ww
     """,
+    "columns": """
+        input ca: uint8[1, 28, 28]
+        input cb: float32[3, 9, 75]
+        input cc: float32[2, 101]
+        input cd: float32[1, 4, 5, 19]
+        input ce: float32[4, 6, 3]
+        cp = ca -> scale(1/255) -> conv(6, 5x5, pad=2) -> relu -> maxpool(2x2) -> conv(16, 5x5)
+              -> relu -> maxpool(2x2) -> flatten -> dense(9)
+        cq = cb -> conv(5, 3x4, stride=2x1, pad=1, dilation=1x3) -> batchnorm -> prelu
+        cr = cq -> maxpool(2x3, stride=1x2) -> conv(3, 2x2)
+        cs = cb -> conv(2, 2x9, pad=(0, 4), bias=no) -> avgpool(3x2, stride=2x1) -> relu -> flatten
+        ct = cc -> conv(3, 6, pad=4) -> tanh -> avgpool(3, stride=2)
+        cu = cc -> conv(1, 3) -> maxpool(2, stride=3) -> reshape([3, 11])
+        cv = cd -> conv(3, 2x3x4, pad=1) -> maxpool(2) -> conv(17, 1x2x3)
+        side = ce -> conv(4, 3x3, pad=1)
+        other = ce -> conv(4, 1x1)
+        cw = add(other, side) -> relu
+        cx = side -> depthwise(3x3, pad=1) -> maxpool(3x3, stride=2, pad=1)
+        cy = side -> maxpool(2x2) -> conv(33, 3x1, pad=1)
+        output cp, cq, cr, cs, ct, cu, cv, cw, cx, cy
+    """,
 }
 MODULES = {
     "usual": ("convolutions", "rows", "winograd"),
     "others": ("other ranks", "depthwise and transposed", "joins"),
     "winograd": ("winograd",),
+    "columns": ("columns",),
 }
 """What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
@@ -150,6 +172,7 @@ def _cases() -> list[Any]:
     found = [("usual", target, "direct") for target in (first, *others)]
     found += [("winograd", target, "winograd") for target in (first, *others)]
     found += [("winograd", target, "winograd4") for target in (first, others[0])]
+    found += [("columns", target, "columns") for target in (first, *others)]
     return [
         pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
         for module, target, algorithm in [*found, ("others", first, "direct")]
@@ -222,7 +245,12 @@ def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() 
 
 @pytest.mark.parametrize(
     ("which", "algorithm"),
-    [("usual", "direct"), ("winograd", "winograd"), ("winograd", "winograd4")],
+    [
+        ("usual", "direct"),
+        ("winograd", "winograd"),
+        ("winograd", "winograd4"),
+        ("columns", "columns"),
+    ],
 )
 def test_what_is_packed_follows_every_change_of_a_parameter(which: str, algorithm: str) -> None:
     _, _, module = _module(which, targets_by_lanes()[0], algorithm)
@@ -268,6 +296,62 @@ def test_many_channels_are_winograd_s_and_few_are_direct() -> None:
     found = [kernels[f"conv{number}_forward_single"].ALGORITHM for number in range(1, 6)]
     assert found == ["winograd4", "winograd", "direct", "direct", "direct"]
     assert "Winograd" in kernels["conv1_forward_single"].reason()
+
+
+def _single_forms(text: str, target: str = "x86-64-v4") -> dict[str, Any]:
+    """The form of each call of a single sample, by what it computes."""
+    fused = dict(lower(Source("m.cnn", text)))["fused"]
+    program = plan(fused, TARGETS[target])
+    assert program.single is not None
+    by_name = {kernel.name: kernel.form for kernel in program.kernels}
+    return {call.computes: by_name[call.kernel] for call in program.single.schedule.calls}
+
+
+@pytest.mark.parametrize("target", ["x86-64-v4", "x86-64-v3", "x86-64"])
+def test_few_filters_of_an_image_have_lanes_along_the_columns(target: str) -> None:
+    lanes = TARGETS[target].lanes
+    text = f"""model m {{
+        input a: float32[3, 24, 33]
+        few = a -> conv({lanes // 4}, 5x5, pad=2) -> relu
+        many = a -> conv({lanes}, 5x5, pad=2)
+        strided = a -> conv({lanes // 4}, 5x5, stride=2)
+        deep = a -> conv({lanes}, 1x1) -> conv(1, 5x5)
+        output few, many, strided, deep
+    }}"""
+    forms = _single_forms(text, target)
+    found = {name: forms[name].ALGORITHM for name in ("conv1", "conv2", "conv3", "conv5")}
+    assert found == {"conv1": "columns", "conv2": "direct", "conv3": "direct", "conv5": "direct"}
+    assert "lanes along the columns" in forms["conv1"].reason()
+
+
+def test_planes_stay_planes_for_what_reads_them_so() -> None:
+    def calls(last: str) -> list[str]:
+        chain = f"conv(4, 5x5, pad=2) -> relu -> maxpool(2x2) -> {last}"
+        return list(_single_forms(f"model m {{\n input a: float32[1, 28, 28]\n {chain}\n}}"))
+
+    assert calls("flatten") == ["conv1", "maxpool1"]
+    assert not [name for name in calls("conv(16, 5x5)") if "lanes" in name]
+    # Zeros around them are for channels in lanes.
+    assert "maxpool1_lanes" in calls("conv(16, 5x5, pad=2)")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_planes_keep_nan_and_infinity_where_they_belong(value: float) -> None:
+    graph, _, extension = _module("columns", targets_by_lanes()[0], "columns")
+    net = extension.Model(seed=1, threads=1)
+    rng = np.random.default_rng(0)
+    for name, view in net.parameters.items():
+        running = name.endswith("running_var")
+        view[...] = rng.uniform(0.5, 1.5, view.shape) if running else rng.normal(0, 0.3, view.shape)
+    feeds = {n.name: rng.normal(0, 1, (1, *n.shape)).astype(np.float32) for n in graph.inputs()}
+    for name in ("cb", "cc", "cd", "ce"):
+        feeds[name].flat[feeds[name].size * 2 // 3] = value
+    with np.errstate(all="ignore"):
+        wanted = interpret(graph, feeds, dict(net.parameters))
+    for output, found in zip(graph.outputs, net(*feeds.values()), strict=True):
+        right = wanted[output.tensor]
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(right), err_msg=output.name)
+        np.testing.assert_array_equal(np.isposinf(found), np.isposinf(right), err_msg=output.name)
 
 
 def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]:
