@@ -62,6 +62,8 @@ class Block:
     """Whether some of it goes strip by strip."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
+    cold: bool = False
+    """Whether it is told that another core may have the parameters."""
 
     @property
     def single(self) -> bool:
@@ -71,7 +73,8 @@ class Block:
     @property
     def call(self) -> str:
         """The call of it, with the same names, for its part of the loss if it has one."""
-        names = ("arrays", "block", *(name for _, name in self.takes), "accumulate")
+        told = ("accumulate", "cold") if self.cold else ("accumulate",)
+        names = ("arrays", "block", *(name for _, name in self.takes), *told)
         return wrapped(f"{'return ' if self.losses else ''}{self.name}", names, width=WIDTH - 8)
 
 
@@ -125,6 +128,7 @@ def _block(
     loads = [Memory(load) for load in segment.loads]
     size = program.single.schedule.size if program.single else 0
     calls = _timed(_once(program, segment.calls), segment.calls, clock, schedule, "call")
+    finish = [call for call in segment.finish if call not in program.ending]
     return Block(
         f"{schedule}_block{number}",
         schedule,
@@ -132,21 +136,22 @@ def _block(
         tuple(m for m in loads if m.load.dtype in ("weight", "live")),
         tuple(m for m in loads if m.load.dtype == "random"),
         tuple(textwrap.indent(text, "    ") for text in _runs(calls, segment.calls)),
-        _timed(_once(program, segment.finish), segment.finish, clock, schedule, "finish"),
+        _timed(_once(program, finish), finish, clock, schedule, "finish"),
         tuple(
-            (_tile_name(call), _call(program.kernel(call.kernel), call))
-            for call in segment.finish
+            (tile_name(call), call_text(program.kernel(call.kernel), call))
+            for call in finish
             if call.pieces > 1
         ),
         tuple((plus(place.space, place.offset), share) for place, share in segment.losses),
         takes,
         tuple(
-            (_part_name(call), _call(program.kernel(call.kernel), call, size))
+            (_part_name(call), call_text(program.kernel(call.kernel), call, size))
             for call in segment.calls
             if call.units > 1
         ),
         any(call.turns for call in segment.calls),
         _results(program, schedule),
+        schedule == "train" and program.train is not None and program.train.cold,
     )
 
 
@@ -180,7 +185,7 @@ def _text(kernel: Kernel, call: Call) -> str:
     if call.units > 1:
         arguments = (_part_name(call), "&sample", f"{call.units}", f"{call.cost}.0")
         return f"{_note(call)}\n{wrapped('share_units', arguments, width=WIDTH - 8)}"
-    return _call(kernel, call)
+    return call_text(kernel, call)
 
 
 def _timed(
@@ -198,7 +203,7 @@ def _timed(
     return (first if kind == "call" else f"{clock.outside}\n{first}", *others)
 
 
-def _call(kernel: Kernel, call: Call, size: int = 0) -> str:
+def call_text(kernel: Kernel, call: Call, size: int = 0) -> str:
     """One call, with a comment that says what goes in and out.
 
     Of a part of its units, `size` is how far the scratch memory of two threads lies apart.
@@ -237,7 +242,7 @@ def _note(call: Call) -> str:
 def _shared_out(call: Call) -> str:
     """A call in pieces, which threads share."""
     arguments = (
-        _tile_name(call),
+        tile_name(call),
         "&whole",
         f"{call.pieces}",
         "threads",
@@ -246,7 +251,7 @@ def _shared_out(call: Call) -> str:
     return wrapped("run_parallel", arguments, width=WIDTH - 8)
 
 
-def _tile_name(call: Call) -> str:
+def tile_name(call: Call) -> str:
     """The function that makes one piece of what a call computes."""
     return re.sub(r"\W", "_", call.computes) + "_tile"
 
@@ -259,7 +264,7 @@ def _part_name(call: Call) -> str:
 def _argument(kernel: Kernel, operand: Operand) -> str:
     if operand.space == "number":
         return str(operand.offset)
-    if operand.space == "units":
+    if operand.space in ("units", "arrays"):
         return operand.name
     if operand.space == "beyond":
         return "arrays.beyond"

@@ -15,6 +15,7 @@ from typing import Any
 
 from cnnc.codegen.blocks import WIDTH, batches, comment, wrapped
 from cnnc.codegen.clock import Clock
+from cnnc.codegen.ending import ending
 from cnnc.codegen.formulas import Place, declare_table, element, expression, simple, unfolded
 from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
@@ -62,6 +63,7 @@ def render(
             optimizer=optimizer,
             update=textwrap.indent(update.strip("\n"), "    "),
             saving=_saving(program),
+            **ending(program, clock),
             **interface(program),
         )
     )
@@ -229,6 +231,10 @@ _CTYPES = {
     "stride": "Py_ssize_t",
     "block_stride": "Py_ssize_t",
     "tile": "int",
+    "ending": "const Ending*",
+    "cold": "int",
+    "array": "const void*",
+    "of_bytes": "bint",
     "blocks": "int",
     "strips": "Py_ssize_t",
     "update": "bint",

@@ -83,6 +83,21 @@ class Kernel:
         return (*reads, *extra, result)
 
 
+_NUMBERS = (
+    "number",
+    "blocks",
+    "samples",
+    "update",
+    "tile",
+    "units",
+    "beyond",
+    "ending",
+    "cold",
+    "NULL",
+    "arrays",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """What a call passes for one pointer: a place in one of the spaces.
@@ -98,10 +113,8 @@ class Operand:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is an integer: a constant, or one that a whole batch knows by this name."""
-        return self.space in (
-            *("number", "blocks", "samples", "update", "tile", "units", "beyond"),
-        )
+        """Whether it is no tensor: an integer, or what a whole batch knows by this name."""
+        return self.space in _NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +213,10 @@ class Schedule:
         return tuple(load for segment in self.segments for load in segment.loads)
 
     @property
-    def tiled(self) -> bool:
-        """Whether a call that follows a segment is one of several tiles."""
-        return any(call.pieces > 1 for segment in self.segments for call in segment.finish)
+    def cold(self) -> bool:
+        """Whether a call is told that another core may have what it reads of a parameter."""
+        calls = (call for segment in self.segments for call in segment.calls)
+        return any(operand.space == "cold" for call in calls for operand in call.operands)
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -271,7 +285,8 @@ class Program:
 
     `trained` is the part of the arena, from its start, that the optimizer changes, and `summed` the
     part of that whose gradients are summed over groups of blocks: the others are computed once, in
-    place. `shared` and `parts` are the floats of these spaces, the latter a block's.
+    place. From `pieced` on it is changed tile by tile, as soon as a tile's gradients are computed.
+    `shared` and `parts` are the floats of these spaces, the latter a block's.
     """
 
     name: str
@@ -287,6 +302,7 @@ class Program:
     groups: int
     digest: str
     summed: int
+    pieced: int
     trained: int
     shared: int = 0
     parts: int = 0
@@ -311,6 +327,19 @@ class Program:
             return samples
         rest = samples % self.target.lanes
         return rest if rest <= self.single.most else 0
+
+    @property
+    def ending(self) -> tuple[Call, ...]:
+        """What computes the gradients of the arena from `pieced` on, when all else is done."""
+        if self.train is None:
+            return ()
+        last = self.train.segments[-1].finish
+        return tuple(
+            call
+            for call in last
+            if self.kernel(call.kernel).form.piece_sizes()
+            and call.operands[-1].offset >= self.pieced
+        )
 
     def kernel(self, name: str) -> Kernel:
         """The kernel of that name; KeyError where there is none."""

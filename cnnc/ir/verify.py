@@ -52,6 +52,9 @@ def verify_program(program: Program) -> Program:
     for slot in sorted(program.slots, key=lambda slot: slot.offset):
         _require(slot.offset >= end and slot.offset % 16 == 0, f"{slot.name} is misplaced")
         end = slot.offset
+    filled = {operand.offset for call in program.ending for operand in call.operands[-1:]}
+    last = {s.offset for s in program.slots if program.pieced <= s.offset < program.trained}
+    _require(filled == last, "what the ending computes is not what is changed with it")
     return program
 
 

@@ -76,6 +76,8 @@ class Traffic:
         parts = calls * (self.blocks if finish else 1)
         total = 0.0
         for operand in call.operands:
+            if operand.space == "ending":
+                total += self.step(prod(self.shapes[call.computes]))
             if operand.is_number or operand.pointer == "scratch":
                 continue
             size = prod(self.shapes[operand.name]) * FLOAT_BYTES
@@ -102,11 +104,17 @@ class Traffic:
         """Of an output that is handed back."""
         return 2 * self.samples * result.features * FLOAT_BYTES
 
-    def update(self) -> int:
-        """Of the optimizer: all groups' gradients in, their sum out, weights and state both."""
+    def step(self, floats: int) -> int:
+        """Of the step of so many parameters: weights and the optimizer's state, in and out."""
         training = self.program.training
-        if training is None:
-            return 0
+        slots = len(training.optimizer.SLOTS) if training else 0
+        return 2 * (1 + slots) * floats * FLOAT_BYTES
+
+    def update(self) -> int:
+        """Of what all groups have gradients of: these in, their sum out, and the step.
+
+        Other parameters take their step along with the call that computes their gradient.
+        """
         groups = min(self.program.groups, self.blocks)
-        each = groups + 1 + 2 * (1 + len(training.optimizer.SLOTS))
-        return each * self.program.trained * FLOAT_BYTES
+        floats = self.program.pieced
+        return (groups + 1) * floats * FLOAT_BYTES + self.step(floats)

@@ -8,10 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ops.affine import Affine
+from cnnc.ops.dense_forms import (
+    LINE,
+    DenseBatchWeightGrad,
+    DenseBiasGrad,
+    DenseForward,
+    DenseInputGrad,
+    DenseWeightGrad,
+)
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.loops import Clipped, Loop, chunked, register_tile, split, tile_loops
+from cnnc.ops.loops import Loop, register_tile, split, tile_loops
 from cnnc.ops.op import (
     Array,
     Example,
@@ -29,6 +36,9 @@ from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.single import Single
 from cnnc.ops.single_dense import SingleDense
 from cnnc.ops.window import Pads, text
+
+_FETCHED = 16 * 1024
+"""Bytes of a weight from which another core's part of it is worth being asked for in time."""
 
 _KEPT = 16
 """Weights of this many first-level caches are taken to stay in the second-level cache."""
@@ -93,7 +103,8 @@ class Dense(Op):
         # One block of lanes: each weight is read once, so only the sums in flight matter.
         flight = min(12, machine.registers - 4)
         if wrt is None:
-            return DenseForward(x, y, self.bias, tile_loops("o0", y, flight))
+            fetched = x >= LINE and y >= 2 * flight and 4 * x * y >= _FETCHED
+            return DenseForward(x, y, self.bias, tile_loops("o0", y, flight), fetched)
         if wrt == "input":
             if 4 * x * y <= _KEPT * machine.level1:
                 return DenseInputGrad(x, y, Loop("o0", 0, y, y), tile_loops("i0", x, flight))
@@ -147,142 +158,3 @@ class Dense(Op):
             Example(cls(331), ((403,),)),
             Example(cls(80), ((70,),)),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DenseForward(Form):
-    """Tiles of outputs, each a sum over all inputs."""
-
-    in_features: int
-    out_features: int
-    bias: bool
-    outputs: tuple[tuple[Loop, int], ...]
-
-    TEMPLATE: ClassVar[str] = "dense"
-    MACRO: ClassVar[str] = "forward"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("input", "weight", "bias", "result") if self.bias else ("input", "weight", "result")
-
-    def reason(self) -> str:
-        return f"one block, {self.outputs[0][1]} outputs at a time"
-
-
-@dataclass(frozen=True, slots=True)
-class DenseInputGrad(Form):
-    """Tiles of inputs, each a sum over all outputs, a chunk of them at a time."""
-
-    in_features: int
-    out_features: int
-    chunk: Loop
-    inputs: tuple[tuple[Loop, int], ...]
-
-    TEMPLATE: ClassVar[str] = "dense"
-    MACRO: ClassVar[str] = "input_gradient"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "weight", "result")
-
-    def reason(self) -> str:
-        chunk = f", {self.chunk.step} outputs at a time" if self.chunk.runs else ""
-        return f"one block, {self.inputs[0][1]} inputs at a time{chunk}"
-
-    @property
-    def outputs(self) -> Loop | Clipped:
-        """Over the outputs of a chunk; the last may have fewer."""
-        return chunked("o", self.out_features, self.chunk)
-
-
-@dataclass(frozen=True, slots=True)
-class DenseWeightGrad(Form):
-    """A matrix product over the lanes: the input is transposed to scratch, lanes along it.
-
-    `vectors` tiles the whole registers of a weight row; `rest` are the columns left over.
-    """
-
-    in_features: int
-    out_features: int
-    lanes: int
-    outputs: tuple[tuple[Loop, int], ...]
-    vectors: tuple[tuple[Loop, int], ...]
-    rest: Loop
-
-    TEMPLATE: ClassVar[str] = "dense"
-    MACRO: ClassVar[str] = "weight_gradient"
-
-    @property
-    def row(self) -> int:
-        """Whole registers in a weight row."""
-        return self.in_features // self.lanes
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "scratch", "result")
-
-    def scratch(self) -> int:
-        return max(1, self.row * self.lanes)
-
-    def reason(self) -> str:
-        if not self.vectors:
-            return "one sum a weight"
-        return f"lanes along the inputs, tile {self.outputs[0][1]}x{self.vectors[0][1]}"
-
-
-@dataclass(frozen=True, slots=True)
-class DenseBatchWeightGrad(Form):
-    """A matrix product over the samples of all blocks, a tile of columns of the weight at a time.
-
-    Each tile turns its part of the inputs of `AT_ONCE` blocks, lanes along it, which then stays in
-    the first-level cache. The sum is taken in the order of the samples, whoever computes a tile.
-    """
-
-    in_features: int
-    out_features: int
-    lanes: int
-    outputs: tuple[tuple[Loop, int], ...]
-    widths: tuple[tuple[int, int, int], ...]
-    """(first register of a row, stop, registers of a tile) of one or two kinds of tiles."""
-
-    AT_ONCE: ClassVar[int] = 8
-
-    TEMPLATE: ClassVar[str] = "dense"
-    MACRO: ClassVar[str] = "batch_weight_gradient"
-
-    @property
-    def kinds(self) -> tuple[tuple[int, int, int, Affine], ...]:
-        """(first tile, stop, registers of each, its first register) of each kind of tiles."""
-        found, start = [], 0
-        for first, stop, width in self.widths:
-            count = (stop - first) // width
-            at = Affine.of("tile" if self.pieces() > 1 else 0) * width + (first - start * width)
-            found.append((start, start + count, width, at))
-            start += count
-        return tuple(found)
-
-    @property
-    def rest(self) -> Loop:
-        """Over the columns that fill no register: the last tile does them."""
-        return Loop("i", self.in_features // self.lanes * self.lanes, self.in_features)
-
-    def pieces(self) -> int:
-        return sum((stop - first) // width for first, stop, width in self.widths)
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "block_stride", "blocks", "tile", "result")
-
-    def reason(self) -> str:
-        tile = f"tile {self.outputs[0][1]}x{self.widths[0][2]}"
-        return f"all blocks, {tile} (outputs x registers of inputs), {self.pieces()} tiles"
-
-
-@dataclass(frozen=True, slots=True)
-class DenseBiasGrad(Form):
-    """The sum of each output's gradient over the lanes."""
-
-    out_features: int
-    outputs: tuple[tuple[Loop, int], ...]
-
-    TEMPLATE: ClassVar[str] = "dense"
-    MACRO: ClassVar[str] = "bias_gradient"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "result")

@@ -122,6 +122,20 @@ class Form:
         """How many calls make the result, each with its own `tile`; they can run in any order."""
         return 1
 
+    def piece_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(how many, floats of each) of the pieces of a parameter's gradient, in their order.
+
+        Only of one that takes an `ending`: the step of the parameters, which a piece goes on with.
+        """
+        return ()
+
+    def from_array(self) -> Form | None:
+        """The same kernel, which reads the caller's array, as wide as a sample, for its `input`.
+
+        What it reads of a sample is given to what is fused into it first.
+        """
+        return None
+
     def divided(self) -> Form:
         """The same kernel, which makes a part of its result if it can; see cnnc.ops.units."""
         return self

@@ -23,6 +23,10 @@ from cnnc.passes.workspace import Workspace
 _PASSED = (
     *("channels", "space", "stride", "block_stride", "blocks", "strips", "samples", "update"),
     "tile",
+    "ending",
+    "cold",
+    "array",
+    "of_bytes",
     "beyond",
     *UNITS,
 )
@@ -39,6 +43,8 @@ class Caller:
     """Floats that a block's parts take in all."""
     room: Room
     memory: Workspace
+    trains: bool
+    """Whether it is a training step, before which parameters have changed."""
     windows: Mapping[str, int]
     """Where what is prepared of a node's weight begins in the shared floats."""
 
@@ -164,7 +170,8 @@ class Caller:
         strip = self.room.strips.get(node.name)
         if strip is None:
             pieces, units = kernel.form.pieces(), kernel.form.units()
-            cost = node_cost(node, self.room.graph) if max(pieces, units) > 1 else 0
+            shared = max(pieces, units) > 1 or kernel.form.piece_sizes()
+            cost = node_cost(node, self.room.graph) if shared else 0
             return Call(
                 kernel.name, tuple(operands), node.name, pieces=pieces, units=units, cost=cost
             )
@@ -220,6 +227,18 @@ class Caller:
             return Operand(pointer, "units", pointer, 0)
         if pointer in ("blocks", "samples", "update", "tile", "beyond"):
             return Operand(pointer, pointer, pointer, 0)
+        if pointer in ("array", "of_bytes"):
+            source = self.room.places.root(operand_names(node)["input"])
+            end = "data" if pointer == "array" else "bytes"
+            return Operand(pointer, "arrays", f"whole.arrays.{source}_{end}", 0)
+        if pointer == "cold" and self.trains:
+            return Operand(pointer, pointer, pointer, 0)
+        if pointer == "cold":
+            return Operand(pointer, "number", pointer, 0)
+        if pointer == "ending":
+            # Before the last segment is through, the parameters are still read.
+            ends = self.room.places.gradient_of[node.name] in self.room.ending
+            return Operand(pointer, "ending" if ends else "NULL", pointer, 0)
         if pointer == "block_stride":
             return Operand(pointer, "number", pointer, self.memory.kept_size)
         if pointer == "stride":

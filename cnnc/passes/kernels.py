@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cnnc.ir.graph import Node
+from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Kernel, Schedule
 from cnnc.ir.target import Target
 from cnnc.ops.batch_statistics import BatchSums
@@ -31,8 +32,9 @@ class Kernels:
         """The function for a node, made or shared; inputs have loaders instead."""
         if isinstance(node.op, Input):
             return None
-        if id(node) in self.made:
-            return self.made[id(node)]
+        asked_for = id(node)
+        if asked_for in self.made:
+            return self.made[asked_for]
         layouts = room.layouts(node)
         strip = room.strips.get(node.name)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
@@ -46,6 +48,9 @@ class Kernels:
             name = node.name
         name += room.suffix
         form = chosen.form
+        if node.name in room.again and (array := form.from_array()) is not None:
+            source = room.graph.node(room.places.root(operand_names(node)["input"]))
+            form, node = array, replace(node, epilogue=source.epilogue)
         if node_cost(node, room.graph) >= room.divided_from:
             parts = form.divided()
             form = parts if parts.units() > 1 else form
@@ -53,10 +58,10 @@ class Kernels:
             # A strip has a part of a weight, and what is prepared of the weight is not cut.
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
-        self.made[id(node)] = self.share(
+        self.made[asked_for] = self.share(
             name, form, node, room, "" if late else asked.key, chosen.why
         )
-        return self.made[id(node)]
+        return self.made[asked_for]
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:
         """The form, adding up a batch norm's gradient if that is what it makes and it can."""

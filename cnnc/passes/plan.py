@@ -48,7 +48,7 @@ def plan(
     """
     main = make_room(graph, 0, target)
     step = make_room(graph.step, shared_end(main), target) if graph.step else None
-    slots, summed, trained, arena = _arena(graph, step.direct if step else ())
+    slots, ends = _arena(graph, step)
     parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
     wanted: list[tuple[str, Room, set[str]]] = [
@@ -74,17 +74,18 @@ def plan(
         graph.name,
         target,
         slots,
-        arena,
+        ends.arena,
         results,
         tuple(planner.kernels.known.values()),
         infer,
         loss,
         train,
         graph.training,
-        max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * summed))),
+        max(1, min(_MOST_GROUPS, _GRADIENT_MEMORY // max(1, 4 * ends.summed))),
         graph.digest,
-        summed,
-        trained,
+        ends.summed,
+        ends.pieced,
+        ends.trained,
         top if single is None else single[1],
         parts,
         _judges(graph),
@@ -93,19 +94,31 @@ def plan(
     )
 
 
-def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int, int, int]:
-    """Every parameter's slot, and where three parts of the arena end.
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Where the parts of the arena end; see Program."""
+
+    summed: int
+    pieced: int
+    trained: int
+    arena: int
+
+
+def _arena(graph: Graph, step: Room | None) -> tuple[tuple[Slot, ...], _Ends]:
+    """Every parameter's slot, and where four parts of the arena end.
 
     First lie those whose gradients are summed over groups of blocks, then those whose gradient is
-    computed once (`direct`), last those that are not trained. Slots are in the graph's order, those
-    that are trained first.
+    computed once, with those that are computed when all else is done behind the others, last those
+    that are not trained. Slots are in the graph's order, those that are trained first.
     """
     order = sorted(graph.parameters, key=lambda p: not p.trained)
+    direct, ending = (step.direct, step.ending) if step else (frozenset[str](), frozenset[str]())
     offsets: dict[str, int] = {}
     ends, top = [], 0
     for part in (
         [p for p in order if p.trained and p.name not in direct],
-        [p for p in order if p.trained and p.name in direct],
+        [p for p in order if p.trained and p.name in direct - ending],
+        [p for p in order if p.trained and p.name in ending],
         [p for p in order if not p.trained],
     ):
         for p in part:
@@ -116,7 +129,7 @@ def _arena(graph: Graph, direct: Collection[str]) -> tuple[tuple[Slot, ...], int
         Slot(p.name, p.shape, offsets[p.name], p.initializer, p.fan_in, p.fan_out, p.trained)
         for p in order
     )
-    return slots, ends[0], ends[1], ends[2]
+    return slots, _Ends(*ends)
 
 
 def _single(
@@ -224,8 +237,8 @@ class _Planner:
             if kernel is not None and (size := kernel.form.scratch()):
                 scratch[step.node.name] = (index, size)
         memory = lay_out(self.lives(order), scratch, self.pins)
-        windows = self.windows(order)
-        caller = Caller(self.kernels, self.slots, self.parts, order.room, memory, windows)
+        windows, trains = self.windows(order), name == "train"
+        caller = Caller(self.kernels, self.slots, self.parts, order.room, memory, trains, windows)
         last = max((order.room.segments.at[node.name] for node in order.nodes), default=0)
         return Schedule(
             name,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf, prod
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ops.layout import Layout, Machine
-from cnnc.ops.op import Cut, Gradient
+from cnnc.ops.elementwise import is_placed
+from cnnc.ops.layout import Form, Layout, Machine
+from cnnc.ops.op import Cut, Gradient, Input
 from cnnc.passes.moves import find_moves
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
@@ -42,6 +44,9 @@ class Room:
 
     late: frozenset[str] = frozenset()
     """Gradients of parameters that are computed for all blocks at once, after their segment."""
+
+    again: frozenset[str] = frozenset()
+    """Those among them that read a caller's array again instead of what blocks made of it."""
 
     suffix: str = ""
     """Of the names of its kernels."""
@@ -93,6 +98,13 @@ class Room:
         once = self.late | self.segments.once
         return frozenset(p for p, node in self.graph.gradients if node in once)
 
+    @property
+    def ending(self) -> frozenset[str]:
+        """Those of them whose gradient is computed for all blocks when no segment is left."""
+        last = self.segments.count - 1
+        ends = {name for name in self.late if self.segments.at[name] == last}
+        return frozenset(p for p, node in self.graph.gradients if node in ends)
+
 
 def make_room(
     graph: Graph,
@@ -106,6 +118,7 @@ def make_room(
     whole = find_places(graph)
     # Between no two barriers there is a cache to be gained that depth first does not.
     strips = find_strips(graph, whole, segments, machine) if segments.count > 1 else {}
+    late = _find_late(graph, whole, machine)
     room = Room(
         graph,
         _in_strips(whole, strips),
@@ -115,7 +128,8 @@ def make_room(
         strips,
         whole,
         {},
-        _find_late(graph, whole, machine),
+        frozenset(late),
+        _find_again(graph, whole, segments, late),
         suffix,
         divided_from,
     )
@@ -133,14 +147,38 @@ def make_room(
     return room
 
 
-def _find_late(graph: Graph, places: Places, machine: Machine) -> frozenset[str]:
+def _find_late(graph: Graph, places: Places, machine: Machine) -> dict[str, Form]:
     """The parameter gradients whose op has a kernel for all blocks at once."""
-    found = set()
+    found = {}
     for _, name in graph.gradients:
         node = graph.node(name)
         if isinstance(node.op, Gradient) and not node.epilogue:
             form = node.op.of.batch_form(node.op.wrt, places.of(node), machine)
-            found |= {name} if form is not None else set()
+            if form is not None:
+                found[name] = form
+    return found
+
+
+def _find_again(
+    graph: Graph, places: Places, segments: Segments, late: Mapping[str, Form]
+) -> frozenset[str]:
+    """The late gradients that read the caller's array.
+
+    What is done to it must be the same for every element, and no segment may be left.
+    """
+    found = set()
+    for name, form in late.items():
+        source = graph.node(places.root(operand_names(graph.node(name))["input"]))
+        if (
+            form.from_array() is not None
+            and segments.at[name] == segments.count - 1
+            and type(source.op) is Input
+            and source.op.dtype in ("uint8", "float32")
+            and places.layouts[source.name].dense
+            and not source.epilogue_inputs
+            and not any(is_placed(op) for op in source.epilogue)
+        ):
+            found.add(name)
     return frozenset(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnnc.ir.graph import Node
+from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Buffer
 from cnnc.ops.layout import Layout
 from cnnc.passes.memory import Lifetime, place
@@ -75,7 +76,9 @@ def find_lives(
     places = room.places
     until: dict[str, int] = {}
     for step in late:
-        for name in step.node.inputs:
+        for operand, name in operand_names(step.node).items():
+            if name not in places.layouts or (step.node.name in room.again and operand == "input"):
+                continue
             root = places.root(name)
             until[root] = max(step.segment, until.get(root, step.segment))
     for root, (first, last) in _uses(steps, room, ends).items():

@@ -14,7 +14,7 @@ import pytest
 from cnnc.compiler import Compiled, Options, compile_spec
 from cnnc.ops.op import Array
 from tests.module.reference import Reference
-from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, WIND
+from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, ROWS, TOWER, WIND
 
 Compile = Callable[..., Compiled]
 
@@ -105,6 +105,16 @@ def wind(compiled: Compile) -> Case:
 
 
 @pytest.fixture(scope="session")
+def rows(compiled: Compile) -> Case:
+    return _case(compiled, ROWS)
+
+
+@pytest.fixture(scope="session")
+def tower(compiled: Compile) -> Case:
+    return _case(compiled, TOWER)
+
+
+@pytest.fixture(scope="session")
 def heads(compiled: Compile) -> Case:
     return _case(compiled, HEADS)
 
@@ -114,7 +124,7 @@ def line(compiled: Compile) -> Case:
     return _case(compiled, LINE)
 
 
-@pytest.fixture(params=["lenet", "digits", "means", "wind"])
+@pytest.fixture(params=["lenet", "digits", "means", "wind", "rows"])
 def trained(request: pytest.FixtureRequest) -> Case:
     """Each of the networks with a train block: both losses, all optimizers."""
     case: Case = request.getfixturevalue(request.param)

@@ -71,6 +71,29 @@ model heads {
 }
 """
 
+# Weights whose gradients are computed for all blocks at once, before a barrier and after the last
+# one, in rows that end within a register.
+TOWER = """
+model tower(classes=5) {
+    input x: float32[70]
+    dense(90) -> batchnorm -> relu
+    dense(75) -> relu
+    dense(classes)
+}
+train { loss cross_entropy; optimizer adamw(lr=0.01, weight_decay=0.1) }
+"""
+
+# The gradient of the first weight reads the caller's array.
+ROWS = """
+model rows(classes=5) {
+    input image: uint8[2, 6, 8]
+    scale(1/255) -> relu -> flatten
+    dense(80) -> relu
+    dense(classes)
+}
+train { loss cross_entropy; optimizer sgd(lr=0.1, momentum=0.9, weight_decay=0.01) }
+"""
+
 # One weight, one bias: what a step does can be told by hand.
 LINE = """
 model line {

@@ -36,15 +36,28 @@ def _trained(case: Case, threads: int) -> tuple[list[float], list[bytes]]:
     return losses, [a.tobytes() for a in arrays]
 
 
-@pytest.mark.parametrize("fixture", ["digits", "wind"])
+@pytest.mark.parametrize("fixture", ["digits", "wind", "rows", "tower"])
 def test_training_is_bit_identical_for_any_number_of_threads(
     request: pytest.FixtureRequest, fixture: str
 ) -> None:
     case: Case = request.getfixturevalue(fixture)
     wanted = _trained(case, 1)
     assert np.isfinite(wanted[0]).all()
-    for threads in (2, 3, 7):
+    for threads in (2, 3, 5, 7):
         assert _trained(case, threads) == wanted, f"{threads} threads"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_are_the_same_with_a_step_and_without(tower: Case, threads: int) -> None:
+    for n in (7, 40, 300):
+        stepping, still = tower.model(seed=3, threads=threads), tower.model(seed=3, threads=threads)
+        before = {name: view.copy() for name, view in still.parameters.items()}
+        inputs, target = tower.inputs(n), tower.target(n)
+        assert stepping.train_step(*inputs, target) == still.compute_gradients(*inputs, target)
+        for name, view in still.gradients.items():
+            np.testing.assert_array_equal(view, stepping.gradients[name], name)
+            np.testing.assert_array_equal(still.parameters[name], before[name], name)
+            assert (stepping.parameters[name] != before[name]).any(), name
 
 
 def test_lenet_at_a_thousand_samples_is_bit_identical_for_any_number_of_threads(

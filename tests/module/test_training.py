@@ -44,6 +44,18 @@ def test_steps_equal_the_reference(trained: Case) -> None:
         assert error < 2e-3 * moved + 1e-7, name
 
 
+@pytest.mark.parametrize("n", [*SIZES, 200])
+def test_bytes_and_the_same_floats_give_the_same_gradients(rows: Case, n: int) -> None:
+    (image,), target = rows.inputs(n), rows.target(n)
+    left, right = rows.model(seed=3, threads=2), rows.model(seed=3, threads=2)
+    left.train_step(image, target)
+    right.train_step(image.astype(np.float32), target)
+    _, wanted = rows.reference(rows.model(seed=3)).gradients(image, target=target)
+    for name, grad in left.gradients.items():
+        np.testing.assert_array_equal(grad, right.gradients[name])
+        close(grad, wanted[name])
+
+
 def test_a_step_leaves_its_gradients(trained: Case) -> None:
     left, right = trained.model(seed=1), trained.model(seed=1)
     inputs, target = trained.inputs(33), trained.target(33)

@@ -71,23 +71,34 @@ def test_twenty_steps_of_the_reference_agree(case: str) -> None:
     close(weight, tensor, start, 1e-9)
 
 
-@pytest.mark.parametrize("case", COMPILED)
-def test_twenty_compiled_steps_agree(case: str, tmp_path: Path) -> None:
+SHAPES = {
+    "small": (5, 3, 17),
+    # Its gradient is computed in tiles, whose rows end within a register, and of batches that are
+    # gone through in several parts.
+    "large": (90, 100, 300),
+}
+"""Inputs, outputs and samples of a dense layer."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", [*COMPILED, "sgd(lr=0.1, momentum=0.5, nesterov=yes)"])
+def test_twenty_compiled_steps_agree(case: str, shape: str, tmp_path: Path) -> None:
+    size, made, samples = SHAPES[shape]
     path = tmp_path / "line.cnn"
     path.write_text(
-        "model line {\n    input x: float32[5]\n    dense(3)\n}\n"
+        f"model line {{\n    input x: float32[{size}]\n    dense({made})\n}}\n"
         f"train {{\n    loss mse\n    optimizer {case}\n}}\n",
         encoding="utf-8",
     )
-    model, net = compile_spec(path).load().Model(seed=1), torch.nn.Linear(5, 3)
+    model, net = compile_spec(path).load().Model(seed=1), torch.nn.Linear(size, made)
     start = {name: view.copy() for name, view in model.parameters.items()}
     with torch.no_grad():
         for parameter, value in zip(net.parameters(), start.values(), strict=True):
             parameter.copy_(torch.from_numpy(value))
     update, rng = CASES[case](net.parameters()), np.random.default_rng(1)
     for _ in range(STEPS):
-        x = rng.standard_normal((17, 5)).astype(np.float32)
-        y = (3 * x[:, :3] - 1).astype(np.float32)
+        x = rng.standard_normal((samples, size)).astype(np.float32)
+        y = (3 * x[:, np.arange(made) % size] - 1).astype(np.float32)
         update.zero_grad()
         torch.nn.functional.mse_loss(net(torch.from_numpy(x)), torch.from_numpy(y)).backward()
         update.step()

@@ -125,6 +125,35 @@ def test_a_large_dense_layer_sums_its_weight_gradient_once_for_all_blocks() -> N
     assert program.summed <= slot.offset < program.trained
 
 
+@pytest.mark.parametrize(
+    ("before", "size", "kept"),
+    [
+        ("scale(1/255) -> flatten", 8, False),
+        ("normalize(mean=[0.1, 0.2], std=[0.5, 0.6]) -> flatten", 8, True),  # differs by channel
+        ("flatten", 7, True),  # a row ends within a register
+    ],
+)
+def test_what_is_loaded_is_not_kept_where_the_array_can_be_read_again(
+    before: str, size: int, kept: bool
+) -> None:
+    text = f"input image: uint8[2, 9, {size}]\n{before}\ndense(96) -> relu\ndense(3)"
+    program = program_of(text)
+    assert program.train is not None
+    assert ("image" in {buffer.tensor for buffer in program.train.kept}) == kept
+
+
+def test_parameters_change_with_their_gradient_when_no_segment_is_left() -> None:
+    text = "input x: float32[200]\ndense(150) -> batchnorm -> relu\ndense(130) -> relu\ndense(3)"
+    program = program_of(text)
+    assert program.train is not None
+    assert len(program.train.segments) > 1
+    # The other large gradient is known before the first one: its weight is still read then.
+    assert [call.computes for call in program.ending] == ["dense1.weight_grad"]
+    offsets = {slot.name: slot.offset for slot in program.slots}
+    assert program.summed <= offsets["dense2.weight"] < program.pieced
+    assert program.pieced <= offsets["dense1.weight"] < program.trained
+
+
 def test_a_small_dense_layer_is_summed_block_by_block() -> None:
     program = program_of("input x: float32[30]\ndense(20) -> relu\ndense(3)")
     assert program.train is not None
