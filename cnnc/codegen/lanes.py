@@ -24,6 +24,7 @@ def lanes_header(target: Target) -> dict[str, str]:
         high = _list(i + step if not i & step else i + lanes for i in range(lanes))
         stages.append((step, low, high))
     return {
+        **_by_fours(lanes),
         "evens": _list(2 * i for i in range(lanes)),
         "odds": _list(2 * i + 1 for i in range(lanes)),
         "count": str(lanes),
@@ -31,6 +32,18 @@ def lanes_header(target: Target) -> dict[str, str]:
         "sum": "\n        ".join(rotate),
         "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
+    }
+
+
+def _by_fours(lanes: int) -> dict[str, str]:
+    """Shuffles of two registers that turn squares of four: their words, then pairs of words."""
+    words = [i // 4 * 4 + i % 4 // 2 + i % 2 * lanes for i in range(lanes)]
+    pairs = [i // 4 * 4 + i % 2 + i % 4 // 2 * lanes for i in range(lanes)]
+    return {
+        "low": _list(words),
+        "high": _list(i + 2 for i in words),
+        "front": _list(pairs),
+        "back": _list(i + 2 for i in pairs),
     }
 
 
