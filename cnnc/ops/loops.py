@@ -108,12 +108,13 @@ def tile_loops(variable: str, extent: int, size: int) -> tuple[tuple[Loop, int],
 
 @cache
 def register_tile(
-    scalars: int, vectors: int, registers: int, *, repeat: int = 1
+    scalars: int, vectors: int, registers: int, *, repeat: int = 1, load: float = 0.5
 ) -> tuple[int, int]:
     """How many scalars by how many vectors to multiply at once, so that loads are the fewest.
 
     A tile of s x v takes s broadcasts, v loads and s * v multiply-adds and keeps s * v sums in
-    registers (each `repeat` times). Fewer than 8 sums leave the pipeline waiting for itself.
+    registers (each `repeat` times). Fewer than 8 sums leave the pipeline waiting for itself. `load`
+    is what a load of a vector costs, in multiply-adds; a broadcast's scalar is always near.
     """
     limit = max(1, (registers - registers // 8 if registers >= 32 else registers - 4) // repeat)
 
@@ -123,7 +124,7 @@ def register_tile(
             for c, d, depth in split(vectors, v):
                 work = width * depth * repeat
                 trips = ((b - a) // width) * ((d - c) // depth)
-                total += trips * (max(work, 8) + 0.5 * (width + depth * repeat))
+                total += trips * (max(work, 8) + 0.5 * width + load * depth * repeat)
         return total
 
     # Beside the sums, the shorter side of the tile is held, and one element of the longer.

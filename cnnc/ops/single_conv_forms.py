@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cnnc.ops.single_conv import SingleConv
 
 
+_NEAR, _FAR = 0.5, 1.5
+"""What it costs to load a register of weights, in multiply-adds, from the caches."""
+
+
 @dataclass(frozen=True, slots=True)
 class SingleForward(SingleForm):
     """Rows of the output by tiles of registers of filters x columns."""
@@ -127,8 +131,10 @@ class SingleTransposed(SingleForm):
 def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleForward:
     """Loops of a convolution."""
     each = windows(op.geometry, op.space, op.outputs)
-    tile = register_tile(y.extents[-1], y.channels, machine.registers)
-    columns, groups = tile
+    # Weights that the nearest cache cannot hold come from the next for every tile of columns.
+    weights = y.channels * op.channels * prod(op.geometry.kernel) * op.lanes * 4
+    load = _FAR if weights > machine.level1 else _NEAR
+    columns, groups = register_tile(y.extents[-1], y.channels, machine.registers, load=load)
     longest = max(1, PEELED // (columns * groups))
     return SingleForward(
         op.channels,
