@@ -18,6 +18,7 @@ class CnncSide:
 
     def __init__(self, network: Network, threads: int) -> None:
         module = compile_spec(network.path, options=network.options).load()
+        self._rate = network.optimizer.lr
         self._make = partial(module.Model, seed=0, threads=threads)
         self._net = self._make()
 
@@ -35,6 +36,7 @@ class CnncSide:
     def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Take over weights; a new model, for its optimizer remembers nothing."""
         self._net = self._make()
+        self._net.learning_rate = self._rate
         for name, view in self._net.parameters.items():
             view[...] = weights[name]
 

@@ -7,7 +7,7 @@ Nothing here knows a framework.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ SPECS = Path(__file__).resolve().parents[2] / "specs"
 WITHOUT_CHANCE = {"mnist_cnn": {"rate": 0.0}}
 """Parameters that leave a network's dropout without effect, for comparing results."""
 PREPARING = ("scale", "normalize")
+SLOWER = 0.01
+"""The share of a network's own learning rate that it is timed with."""
 
 Batch = tuple[NDArray[Any], NDArray[np.int64]]
 
@@ -123,8 +125,13 @@ class Network:
 
     @property
     def optimizer(self) -> Any:
-        """As the spec says."""
-        return self.graph.training.optimizer  # type: ignore[union-attr]
+        """As the spec says, but for slower steps.
+
+        They go on for long over the same few batches of random labels: at its own rate a network
+        may end at infinity, and the sooner the faster it is.
+        """
+        optimizer: Any = self.graph.training.optimizer  # type: ignore[union-attr]
+        return replace(optimizer, lr=SLOWER * optimizer.lr)
 
     def batches(self, size: int, count: int = 4) -> list[Batch]:
         """Smooth random pictures or signals as the spec's input wants them, and labels."""
