@@ -123,6 +123,15 @@ def test_what_is_kept_in_caches_or_past_them_is_the_same(
         assert np.array_equal(view, results[1][name]), name
 
 
+@pytest.mark.parametrize("value", ["", "much", "-1", "4M"])
+def test_a_cache_of_no_size_is_an_error(
+    model_class: Any, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNC_LEVEL3", value)
+    with pytest.raises(ValueError, match="CNNC_LEVEL3"):
+        model_class(seed=1)
+
+
 def test_a_nan_in_a_strip_reaches_the_loss_and_every_gradient_behind_it(model_class: Any) -> None:
     net = model_class(seed=1, threads=1)
     images, labels = data(17)
