@@ -11,14 +11,14 @@ from math import prod
 from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
-from cnnc.ops.loops import register_tile, split, tile_loops
+from cnnc.ops.loops import register_tile, tile_loops
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.single import Single, groups_of
+from cnnc.ops.single_strips import strip_of
 from cnnc.ops.single_winograd1d_forms import FEWEST_TILES, MOST_TILES, SingleFiltered
 from cnnc.ops.single_winograd1d_weight import LineWeight
 from cnnc.ops.toom_cook import FILTERINGS, Nested
 from cnnc.ops.window import Geometry, Pads
-from cnnc.ops.winograd_forms import Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +77,16 @@ def correlate(
         x, y, pads = _one_row(x), _one_row(y), (0, *pads)
     parts = -(-op.kernel[1] // nested.taps)
     rows, columns = y.extents[0], -(-y.extents[1] // nested.outputs)
-    # The transformed input shares the cache with the weights.
-    room = machine.level2 // 2 // (nested.points * x.channels * parts * machine.lanes * 4)
-    most = max(FEWEST_TILES, min(MOST_TILES, room))
-    across = split(columns, most)[0][2]
-    down = split(rows, max(1, most // across))[0][2]
-    strip = Strip((rows, columns), down, across)
+    values = nested.points * x.channels * parts
+    strip = strip_of((rows, columns), values, (FEWEST_TILES, MOST_TILES), machine)
     width, groups = register_tile(strip.count, y.channels, machine.registers)
     filters = tile_loops("o0", y.channels, groups)
     weights = y.channels * op.channels * op.kernel[0] * parts * nested.points
     far = weights * machine.lanes * 4 > machine.level2 // 8
     return SingleFiltered(
-        nested,
         op.channels,
         machine.lanes,
         op.bias,
-        one_axis,
-        op.kernel[0],
-        parts,
         (pads[0], pads[1]),
         x,
         y,
@@ -103,6 +95,10 @@ def correlate(
         width,
         machine.registers,
         far,
+        nested,
+        one_axis,
+        op.kernel[0],
+        parts,
     )
 
 

@@ -6,17 +6,15 @@ image of one row. single_winograd1d chooses the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
-from cnnc.ops.layout import Form, Layout
-from cnnc.ops.loops import Clipped, Loop, register_tile, tile_loops
-from cnnc.ops.single import lanes_in
-from cnnc.ops.single_winograd_forms import WEIGHTS_BEYOND, WEIGHTS_WITHIN
+from cnnc.ops.layout import Form
+from cnnc.ops.loops import Clipped, Loop
+from cnnc.ops.single_strips import WEIGHTS_BEYOND, WEIGHTS_WITHIN, SingleStrips
 from cnnc.ops.toom_cook import Nested
-from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips, turns_within
+from cnnc.ops.units import ENOUGH
 from cnnc.ops.winograd_forms import Strip
 
 FEWEST_TILES, MOST_TILES = 10, 64
@@ -24,7 +22,7 @@ FEWEST_TILES, MOST_TILES = 10, 64
 
 
 @dataclass(frozen=True, slots=True)
-class SingleFiltered(Form):
+class SingleFiltered(SingleStrips):
     """A strip of tiles after the other.
 
     The input's tiles are transformed to [point][channels / lanes][part][row][tile][lane]; then, by
@@ -33,84 +31,26 @@ class SingleFiltered(Form):
     """
 
     nested: Nested
-    channels: int
-    lanes: int
-    bias: bool
     one_axis: bool
     """Whether `x` and `y`, seen as images of one row, are signals."""
     kernel_rows: int
     parts: int
-    pads: tuple[int, int]
-    x: Layout
-    y: Layout
-    strip: Strip
-    filters: tuple[tuple[Loop, int], ...]
-    width: int
-    """Tiles of a register tile."""
-    registers: int
-    far: bool
-    """Whether the weights are too many to stay in the second-level cache from call to call."""
-    ranged: bool = field(default=False, kw_only=True)
-    """Whether a call makes some of its units only: tiles of filters of a row of strips."""
 
     TEMPLATE: ClassVar[str] = "single_winograd1d"
     MACRO: ClassVar[str] = "correlate"
     ALGORITHM: ClassVar[str] = "winograd1d"
 
-    def operands(self) -> tuple[str, ...]:
-        bias = ("bias",) if self.bias else ()
-        units = UNITS if self.ranged else ()
-        return ("input", "packed", *bias, "scratch", *units, "result")
-
-    def floats(self) -> tuple[str, ...]:
-        return ("packed",)
-
-    def divided(self) -> SingleFiltered:
+    def divided(self) -> Form:
         strip, along = self.strip, self.shared
         tiles = strip.tiles
         beside = strip.columns if along == 0 else 1
         wanted = max(strip.around[along].trips, min(ENOUGH, tiles[along] * beside // FEWEST_TILES))
         size = -(-tiles[along] // wanted)
-        strip = Strip(tiles, *((size, strip.columns) if along == 0 else (1, size)))
-        turns = -(-ENOUGH // strip.around[along].trips)
-        most = max(1, self.y.channels // turns)
-        width, groups = register_tile(strip.count, most, self.registers)
-        filters = tile_loops("o0", self.y.channels, groups)
-        return replace(self, strip=strip, width=width, filters=filters, ranged=True)
-
-    def units(self) -> int:
-        return self.strip.around[self.shared].trips * self.turns if self.ranged else 1
+        return self.over(Strip(tiles, *((size, strip.columns) if along == 0 else (1, size))))
 
     @property
     def shared(self) -> int:
-        """The axis along which units follow one another."""
         return 0 if self.strip.tiles[0] > 1 else 1
-
-    @property
-    def turns(self) -> int:
-        """Tiles of filters."""
-        return trips(self.filters)
-
-    @property
-    def around(self) -> tuple[Loop | Clipped, ...]:
-        """Loops over the strips of tiles."""
-        loops: list[Loop | Clipped] = list(self.strip.around)
-        divided = self.strip.around[self.shared]
-        if self.ranged and divided.runs:
-            loops[self.shared] = turns_within(divided, self.turns)
-        return tuple(loops)
-
-    @property
-    def tiles(self) -> Sequence[tuple[Loop | Clipped, int]]:
-        """Loops over the tiles of filters of a strip that a call makes, with their heights."""
-        if not self.ranged:
-            return self.filters
-        return tiles_within(self.filters, trip_of(self.strip.around[self.shared], 0, self.turns))
-
-    @property
-    def tiles_up(self) -> int:
-        """Tiles of a strip, up to whole register tiles."""
-        return -(-self.strip.count // self.width) * self.width
 
     @property
     def tiles_made(self) -> int:
@@ -147,16 +87,6 @@ class SingleFiltered(Form):
         return self.products_at + self.nested.points * self.products_apart
 
     @property
-    def group(self) -> Loop:
-        """Over the registers of input channels."""
-        return Loop("group", 0, self.x.channels)
-
-    @property
-    def lane(self) -> Loop | Clipped:
-        """Over the channels of a register."""
-        return lanes_in("lane", self.group, self.channels, self.lanes)
-
-    @property
     def part(self) -> Loop:
         """Over the parts of a row of the window."""
         return Loop("part", 0, self.parts)
@@ -173,18 +103,6 @@ class SingleFiltered(Form):
         if rows.runs and rows.stop % rows.step:
             return Clipped("line", "0", f"min({rows.step}, {rows.stop - rows.at}) + {more}")
         return Loop("line", 0, self.strip.rows + more)
-
-    @property
-    def panel(self) -> Loop | Clipped:
-        """Over the register tiles of a strip, by their first tile."""
-        rows, columns = self.strip.around
-        if rows.runs and rows.stop % rows.step:
-            left = f"min({rows.step}, {rows.stop - rows.at})"
-            return Clipped("tile0", "0", f"{left} * {self.strip.columns}, {self.width}")
-        if columns.runs and columns.stop % columns.step and self.strip.rows == 1:
-            left = f"min({columns.step}, {columns.stop - columns.at})"
-            return Clipped("tile0", "0", f"{left}, {self.width}")
-        return Loop("tile0", 0, self.tiles_up, self.width)
 
     @property
     def first_read(self) -> Affine:

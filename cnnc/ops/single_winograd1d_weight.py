@@ -12,9 +12,10 @@ import numpy as np
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.loops import Clipped, Loop
+from cnnc.ops.loops import Loop
 from cnnc.ops.op import Array, Op, Operands, Shape, Trait
-from cnnc.ops.single import groups_of, lanes_in
+from cnnc.ops.single import groups_of
+from cnnc.ops.single_strips import WeightTransform
 from cnnc.ops.toom_cook import FILTERINGS, Nested
 
 
@@ -71,39 +72,20 @@ class LineWeight(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return LineTransform(
-            self.filters, self.channels, self.kernel, self.parts, self.lanes, self.nested
+            self.filters, self.channels, self.lanes, self.kernel, self.parts, self.nested
         )
 
 
 @dataclass(frozen=True, slots=True)
-class LineTransform(Form):
+class LineTransform(WeightTransform):
     """[filter][channel][row][tap] -> [filters / lanes][point][row][part][channel][lane]."""
 
-    filters: int
-    channels: int
     kernel: tuple[int, int]
     parts: int
-    lanes: int
     nested: Nested
 
     TEMPLATE: ClassVar[str] = "single_winograd1d"
     MACRO: ClassVar[str] = "window"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("weight", "result")
-
-    def floats(self) -> tuple[str, ...]:
-        return ("weight",)
-
-    @property
-    def group(self) -> Loop:
-        """Over the registers of filters."""
-        return Loop("group", 0, groups_of(self.filters, self.lanes))
-
-    @property
-    def lane(self) -> Loop | Clipped:
-        """Over the filters of a register."""
-        return lanes_in("lane", self.group, self.filters, self.lanes)
 
     @property
     def row(self) -> Loop:
@@ -114,11 +96,6 @@ class LineTransform(Form):
     def part(self) -> Loop:
         """Over the parts of a row."""
         return Loop("part", 0, self.parts)
-
-    @property
-    def channel(self) -> Loop:
-        """Over the channels."""
-        return Loop("i", 0, self.channels)
 
     @property
     def length(self) -> int:

@@ -14,7 +14,7 @@ from cnnc.ir.graph import Graph, Node
 from cnnc.ir.target import Target
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Op, Trait
-from cnnc.ops.single_winograd_forms import WEIGHTS_BEYOND, WEIGHTS_WITHIN
+from cnnc.ops.single_strips import WEIGHTS_BEYOND, WEIGHTS_WITHIN
 
 _PRODUCTS, _STORES = 1.6, 1
 """Registers in a cycle, multiplied and added or only passed on, where a form does not say more."""
