@@ -96,6 +96,7 @@ _NUMBERS = (
     "NULL",
     "arrays",
 )
+"""Spaces of operands that are no tensors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,10 +96,8 @@ class MaxPool(Op):
     def for_single(
         self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
     ) -> Single | None:
-        if any(map(any, self.pad)):
-            return None
-        output = self.output_shape(inputs)
-        return plane_pool("maxpool", self.size, self.stride, inputs[0], output, lanes, plain)
+        window, output = (self.size, self.stride, self.pad), self.output_shape(inputs)
+        return plane_pool("maxpool", window, inputs[0], output, lanes, plain)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return through_window(self.size, self.stride)

@@ -179,15 +179,18 @@ class PlaneWindows(Form):
 
 def plane_pool(
     kind: str,
-    size: Shape,
-    stride: Shape,
+    window: tuple[Shape, Shape, Pads],
     shape: Shape,
     output: Shape,
     lanes: int,
     plain: Pads | None,
 ) -> Single | None:
-    """For pooling without padding, of planes; None for what has its channels in lanes."""
-    if plain is None or any(map(any, plain)) or stride[-1] > 2:
+    """For pooling without padding, of planes; None for what has its channels in lanes.
+
+    `window` is its size, stride and padding.
+    """
+    size, stride, pad = window
+    if plain is None or any(map(any, (*plain, *pad))) or stride[-1] > 2:
         return None
     each = zip(size, stride, shape[1:], output[1:], strict=True)
     if any((m - 1) * s + k > n for k, s, n, m in each):

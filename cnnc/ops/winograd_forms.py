@@ -171,13 +171,8 @@ class Winograd(Form):
     products back to the result.
     """
 
-    transforms: Transforms
-    lanes: int
-    made: int
-    summed: int
-    made_stride: int
-    summed_stride: int
-    flipped: bool
+    windows: Windows
+    """What transforms its weights."""
     seen: Seen
     result: Layout
     bias: bool
@@ -212,15 +207,22 @@ class Winograd(Form):
         return _up(self.strip.count, self.register[1])
 
     @property
-    def windows(self) -> Windows:
-        """What transforms its weights."""
-        strides = (self.made_stride, self.summed_stride)
-        rows = self.register[0]
-        return Windows(self.transforms, self.made, self.summed, *strides, self.flipped, rows)
+    def transforms(self) -> Transforms:
+        """Of weights, values and results."""
+        return self.windows.transforms
+
+    @property
+    def made(self) -> int:
+        """Channels that are made."""
+        return self.windows.made
+
+    @property
+    def summed(self) -> int:
+        """Channels that are summed."""
+        return self.windows.summed
 
     def prepared(self) -> Prepared:
-        windows = self.windows
-        return Prepared(windows, self.points**2 * windows.apart)
+        return Prepared(self.windows, self.points**2 * self.windows.apart)
 
     @property
     def values_apart(self) -> int:

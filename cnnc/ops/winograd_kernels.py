@@ -6,7 +6,7 @@ from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Loop, split
 from cnnc.ops.window import Geometry
 from cnnc.ops.winograd import F2, TAPS, transposed
-from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Winograd
+from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Windows, Winograd
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 
 _FEWEST_TILES, _MOST_TILES = 4, 16
@@ -115,12 +115,7 @@ def _correlate(
     up = -(-made // shape[0]) * shape[0]
     chunk = min(up, max(1, _chunk(strip, machine) // shape[0]) * shape[0])
     return Winograd(
-        f,
-        machine.lanes,
-        made,
-        summed,
-        *strides,
-        flipped,
+        Windows(f, made, summed, *strides, flipped, shape[0]),
         seen,
         result,
         bias,

@@ -30,7 +30,7 @@ _PASSED = (
     "beyond",
     *UNITS,
 )
-"""Pointers of a kernel that are integers."""
+"""Operands of a kernel that are no tensors: integers, and what a whole batch knows by this name."""
 
 
 @dataclass(frozen=True, slots=True)
