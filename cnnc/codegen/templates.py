@@ -37,6 +37,8 @@ _FUNCTIONS = (
     text.spot_of,
     text.shifted,
     text.each,
+    text.pairs,
+    text.products,
     text.combine,
     text.in_two,
     text.number,

@@ -152,6 +152,20 @@ def each(pattern: str, count: int) -> list[str]:
     return [pattern % index for index in range(count)]
 
 
+def pairs(terms: Sequence[str]) -> str:
+    """The sum of terms by halves: no addition waits for many others."""
+    if len(terms) < 3:
+        return " + ".join(terms)
+    middle = (len(terms) + 1) // 2
+    halves = (terms[:middle], terms[middle:])
+    return " + ".join(f"({pairs(half)})" if len(half) > 1 else half[0] for half in halves)
+
+
+def products(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """`a * b` of each two."""
+    return [f"{a} * {b}" for a, b in zip(first, second, strict=True)]
+
+
 def combine(coefficients: Sequence[float], terms: Sequence[str]) -> str:
     """The sum of coefficient * term, what is subtracted last."""
     pairs = [(c, term) for c, term in zip(coefficients, terms, strict=True) if c]

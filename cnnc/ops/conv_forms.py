@@ -7,7 +7,7 @@ a convolution reads and `y` what it gives: a transposed one has them exchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar, TypeAlias
 
@@ -16,7 +16,7 @@ from cnnc.ops.conv_strips import Strip
 from cnnc.ops.conv_window import Gathering, Window
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, chunked
-from cnnc.ops.tally import OPERANDS, Tally
+from cnnc.ops.tally import Tally
 
 Tiles: TypeAlias = tuple[tuple[Loop, int], ...]
 
@@ -104,9 +104,38 @@ class Summed(ConvForm):
     packed: int
     """Columns that a tile reads of a row; 0 where it reads them in place."""
 
+    tally: Tally | None = field(default=None, kw_only=True)
+
+    @property
+    def made(self) -> int:
+        """Channels of a group that are made."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """Columns of the widest tile."""
+        raise NotImplementedError
+
+    @property
+    def waiting(self) -> int:
+        """Where sums lie that wait for other channels while what is stored is tallied."""
+        return self.chunk.step * prod(w.kernel for w in self.outer) * self.packed
+
+    def waiting_at(self, channel: Affine, column: Affine) -> Affine:
+        """One of them, of a tile's column."""
+        return channel * self.width + column + self.waiting
+
+    def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
+        if self.chunk.runs and self.weights_first:
+            return self  # the whole result waits
+        sums = self.made * self.width if self.chunk.runs else 0
+        return replace(self, tally=Tally(kept, self.waiting + sums, x))
+
+    def tallies(self) -> bool:
+        return self.tally is not None
+
     def scratch(self) -> int:
-        rows = prod(w.kernel for w in self.outer)
-        return self.chunk.step * rows * self.packed
+        return self.tally.end if self.tally else self.waiting
 
     def packed_at(self, channel: Affine, taps: Sequence[Loop | Clipped | Affine]) -> Affine:
         """Where a packed row begins: [channel of the chunk][taps of the outer axes][column]."""
@@ -118,7 +147,8 @@ class Summed(ConvForm):
     def reads_from(self, name: str) -> tuple[str, ...]:
         """The pointers that the kernel reads, x or y first."""
         bias, scratch = ("bias",) if self.bias else (), ("scratch",) if self.scratch() else ()
-        return (name, "weight", *bias, *scratch)
+        tally = self.tally.operands if self.tally else ()
+        return (name, "weight", *bias, *scratch, *tally)
 
     @property
     def around(self) -> tuple[Loop, ...]:
@@ -140,6 +170,11 @@ class Summed(ConvForm):
         """Of the groups, for `reason`."""
         return f"{self.groups} groups, " if self.groups > 1 else ""
 
+    @property
+    def tally_text(self) -> str:
+        """Of the tally, for `reason`."""
+        return self.tally.reason if self.tally else ""
+
 
 @dataclass(frozen=True, slots=True)
 class ConvForward(Summed):
@@ -150,6 +185,14 @@ class ConvForward(Summed):
     kernel_columns: Tiles
 
     MACRO: ClassVar[str] = "forward"
+
+    @property
+    def made(self) -> int:
+        return self.out_channels
+
+    @property
+    def width(self) -> int:
+        return self.columns[0][1]
 
     def columns_read(self, width: int) -> int:
         """Columns of x that a tile of this width reads."""
@@ -171,7 +214,7 @@ class ConvForward(Summed):
 
     def reason(self) -> str:
         tile = f"tile {self.filters[0][1]}x{self.columns[0][1]} (filters x columns)"
-        return f"direct, {self.group_text}{tile}{self.chunk_text}"
+        return f"direct, {self.group_text}{tile}{self.chunk_text}{self.tally_text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +223,6 @@ class ConvInputGrad(Summed):
 
     channels: Tiles
     strips: tuple[Strip, ...]
-    tally: Tally | None = None
 
     MACRO: ClassVar[str] = "input_gradient"
 
@@ -204,25 +246,24 @@ class ConvInputGrad(Summed):
         """What a row gathers from."""
         return Gathering(self.outer)
 
-    def tallying(self, x: Layout, kept: Layout) -> ConvInputGrad:
-        # Sums that wait for other channels, and columns with gaps, had rather be stored first: what
-        # goes to memory in small pieces holds up what comes from the caches.
-        strided = any(w.stride > 1 for w in (*self.outer, self.last))
-        if self.chunk.runs or strided:
+    @property
+    def made(self) -> int:
+        return self.in_channels
+
+    @property
+    def width(self) -> int:
+        return max(self.widths)
+
+    def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
+        # Columns with gaps had rather be stored first: what goes to memory in small pieces holds up
+        # what comes from the caches.
+        if any(w.stride > 1 for w in (*self.outer, self.last)):
             return self
-        return replace(self, tally=Tally(x, kept, self.scratch()))
-
-    def tallies(self) -> bool:
-        return self.tally is not None
-
-    def scratch(self) -> int:
-        return super(ConvInputGrad, self).scratch() + (2 * self.x.channels if self.tally else 0)
+        return super(ConvInputGrad, self).tallying(kept, x)
 
     def operands(self) -> tuple[str, ...]:
-        tally = OPERANDS if self.tally else ()
-        return (*self.reads_from(self.y_name), *tally, "result")
+        return (*self.reads_from(self.y_name), "result")
 
     def reason(self) -> str:
         tile = f"tile {self.channels[0][1]}x{max(self.widths)} (channels x columns)"
-        tally = ", adds up a batch norm's gradient" if self.tally else ""
-        return f"direct, {self.group_text}{tile}{self.chunk_text}{tally}"
+        return f"direct, {self.group_text}{tile}{self.chunk_text}{self.tally_text}"

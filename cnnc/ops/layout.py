@@ -148,10 +148,11 @@ class Form:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
 
-    def tallying(self, x: Layout, kept: Layout) -> Form:
+    def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
         """The same kernel, which adds up its result where it is kept, if it can.
 
-        `x` is what the batch norm read whose output's gradient that is; see cnnc.ops.tally.
+        Without `x` that is the input of a batch norm, else the gradient by the output of one that
+        read x; see cnnc.ops.tally.
         """
         return self
 

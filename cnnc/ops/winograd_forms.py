@@ -12,7 +12,7 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Prepared
 from cnnc.ops.loops import Clipped, Loop, chunked
-from cnnc.ops.tally import OPERANDS, Tally
+from cnnc.ops.tally import Tally
 from cnnc.ops.winograd import TAPS, Transforms
 
 IN, OUT, WEIGHT = 60, 100, 30
@@ -244,12 +244,19 @@ class Winograd(Form):
         """Where the products begin."""
         return self.values_at + self.points**2 * self.values_apart
 
-    def scratch(self) -> int:
-        tallies = 2 * self.made if self.tally else 0
-        return self.products_at + self.points**2 * self.products_apart + tallies
+    @property
+    def products_end(self) -> int:
+        """Where they end."""
+        return self.products_at + self.points**2 * self.products_apart
 
-    def tallying(self, x: Layout, kept: Layout) -> Winograd:
-        return replace(self, tally=Tally(x, kept, self.scratch()))
+    def scratch(self) -> int:
+        return self.tally.end if self.tally else self.products_end
+
+    def tallying(self, kept: Layout, x: Layout | None = None) -> Winograd:
+        # Statistics want so many values of every tile.
+        if x is None and (self.cut(0) or self.cut(1)):
+            return self
+        return replace(self, tally=Tally(kept, self.products_end, x))
 
     def tallies(self) -> bool:
         return self.tally is not None
@@ -267,6 +274,11 @@ class Winograd(Form):
     def cut(self, axis: int) -> bool:
         """Whether the last tile has outputs that do not exist."""
         return self.result.extents[axis] % self.outputs != 0
+
+    @property
+    def values(self) -> list[str]:
+        """All outputs of a tile."""
+        return [f"y[{i}][{j}]" for i in range(self.outputs) for j in range(self.outputs)]
 
     def product_column(self, column: Affine) -> list[str]:
         """The products of a column of points."""
@@ -312,13 +324,13 @@ class Winograd(Form):
 
     def operands(self) -> tuple[str, ...]:
         bias = ("bias",) if self.bias else ()
-        tally = OPERANDS if self.tally else ()
+        tally = self.tally.operands if self.tally else ()
         return (self.seen.name, "prepared", *bias, "scratch", *tally, "result")
 
     def reason(self) -> str:
         m, (rows, columns) = self.outputs, self.register
         strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
-        tally = ", adds up a batch norm's gradient" if self.tally else ""
+        tally = self.tally.reason if self.tally else ""
         tile = f"tile {rows}x{columns} (channels x tiles), {strip}"
         return f"Winograd F({m}x{m}, 3x3), {tile}{tally}"
 

@@ -53,7 +53,8 @@ class Caller:
         segments = self.room.segments
         after = segments.once | self.room.late
         here = [n for n in nodes if segments.at[n.name] == number and n.name not in after]
-        tallied = {self.room.moves[node.name] for node in here if self.tallies(node)}
+        moves = self.room.moves
+        tallied = {moves[n.name] for n in here if n.name in moves and self.tallies(n)}
         finish = tuple(self.finish(node) for node in here if node.name in self.room.parts)
         names = {node.name for node in here}
         return Segment(

@@ -8,7 +8,7 @@ from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Kernel, Schedule
 from cnnc.ir.target import Target
-from cnnc.ops.batch_statistics import BatchSums
+from cnnc.ops.batch_statistics import BatchStatistics, BatchSums
 from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
@@ -64,12 +64,15 @@ class Kernels:
         return self.made[asked_for]
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:
-        """The form, adding up a batch norm's gradient if that is what it makes and it can."""
+        """The form, adding up what a batch norm needs of what it makes, if it can."""
         mover = room.mover(node)
-        if mover is None or not isinstance(mover.op, BatchSums):
-            return form
-        layouts = room.layouts(mover)
-        return form.tallying(layouts["input"], layouts["moved"])
+        layouts = room.layouts(mover) if mover else {}
+        match mover.op if mover else None:
+            case BatchStatistics():
+                return form.tallying(layouts["moved"])
+            case BatchSums():
+                return form.tallying(layouts["moved"], layouts["input"])
+        return form
 
     def preparing(self, node: Node, room: Room) -> Kernel:
         """The function that makes what the node's kernel reads in place of its weight.

@@ -12,7 +12,7 @@ from math import prod
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Judge, Program, Result, Schedule, Single, Slot
+from cnnc.ir.program import Judge, Kernel, Program, Result, Schedule, Single, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.layout import Prepared
@@ -232,8 +232,9 @@ class _Planner:
     def schedule(self, name: str, order: _Order) -> Schedule:
         """The calls of ordered nodes, with memory for what they make."""
         scratch = {}
+        tallied = self.tallied(order)
         for index, step in enumerate(order.steps):
-            kernel = self.kernels.of(step.node, order.room)
+            kernel = None if step.node.name in tallied else self.kernel(step, order)
             if kernel is not None and (size := kernel.form.scratch()):
                 scratch[step.node.name] = (index, size)
         memory = lay_out(self.lives(order), scratch, self.pins)
@@ -252,19 +253,28 @@ class _Planner:
             block_cost(order.nodes, order.room, self.kernels.target),
         )
 
+    def kernel(self, step: Step, order: _Order) -> Kernel | None:
+        """The kernel of a step."""
+        return self.kernels.of(step.node, order.room)
+
+    def tallied(self, order: _Order) -> dict[str, str]:
+        """The sums that are added up as what they are over is stored, and the node that does."""
+        moves = order.room.moves
+        makers = (step for step in order.steps if step.node.name in moves)
+        kernels = ((step.node.name, self.kernel(step, order)) for step in makers)
+        return {moves[name]: name for name, kernel in kernels if kernel and kernel.form.tallies()}
+
     def lives(self, order: _Order) -> Lives:
         """The memory that the steps need: none on its way for what a kernel adds up itself."""
-        kernels = ((step.node.name, self.kernels.of(step.node, order.room)) for step in order.steps)
-        tallied = {
-            f"{name} on its way" for name, kernel in kernels if kernel and kernel.form.tallies()
-        }
+        tallied = {f"{name} on its way" for name in self.tallied(order).values()}
         local = tuple(life for life in order.lives.local if life.tensor not in tallied)
         return replace(order.lives, local=local)
 
     def windows(self, order: _Order) -> dict[str, int]:
         """Where what kernels have prepared of their weights begins, by the node's name."""
         found = {}
-        for node in (step.node for step in order.steps):
+        tallied = self.tallied(order)
+        for node in (step.node for step in order.steps if step.node.name not in tallied):
             kernel = self.kernels.of(node, order.room)
             prepared = kernel.form.prepared() if kernel else None
             if prepared is None:
