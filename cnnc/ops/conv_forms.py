@@ -106,36 +106,20 @@ class Summed(ConvForm):
 
     tally: Tally | None = field(default=None, kw_only=True)
 
-    @property
-    def made(self) -> int:
-        """Channels of a group that are made."""
-        raise NotImplementedError
-
-    @property
-    def width(self) -> int:
-        """Columns of the widest tile."""
-        raise NotImplementedError
-
-    @property
-    def waiting(self) -> int:
-        """Where sums lie that wait for other channels while what is stored is tallied."""
+    def _packs(self) -> int:
+        """Registers for what tiles read together."""
         return self.chunk.step * prod(w.kernel for w in self.outer) * self.packed
 
-    def waiting_at(self, channel: Affine, column: Affine) -> Affine:
-        """One of them, of a tile's column."""
-        return channel * self.width + column + self.waiting
-
     def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
-        if self.chunk.runs and self.weights_first:
-            return self  # the whole result waits
-        sums = self.made * self.width if self.chunk.runs else 0
-        return replace(self, tally=Tally(kept, self.waiting + sums, x))
+        # Sums that wait for other channels had rather be stored in the caches first: the weights,
+        # which come from the second level, are held up by what goes to memory between them.
+        return self if self.chunk.runs else replace(self, tally=Tally(kept, self._packs(), x))
 
     def tallies(self) -> bool:
         return self.tally is not None
 
     def scratch(self) -> int:
-        return self.tally.end if self.tally else self.waiting
+        return self.tally.end if self.tally else self._packs()
 
     def packed_at(self, channel: Affine, taps: Sequence[Loop | Clipped | Affine]) -> Affine:
         """Where a packed row begins: [channel of the chunk][taps of the outer axes][column]."""
@@ -185,14 +169,6 @@ class ConvForward(Summed):
     kernel_columns: Tiles
 
     MACRO: ClassVar[str] = "forward"
-
-    @property
-    def made(self) -> int:
-        return self.out_channels
-
-    @property
-    def width(self) -> int:
-        return self.columns[0][1]
 
     def columns_read(self, width: int) -> int:
         """Columns of x that a tile of this width reads."""
@@ -246,17 +222,8 @@ class ConvInputGrad(Summed):
         """What a row gathers from."""
         return Gathering(self.outer)
 
-    @property
-    def made(self) -> int:
-        return self.in_channels
-
-    @property
-    def width(self) -> int:
-        return max(self.widths)
-
     def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
-        # Columns with gaps had rather be stored first: what goes to memory in small pieces holds up
-        # what comes from the caches.
+        # Columns with gaps are too small pieces for memory.
         if any(w.stride > 1 for w in (*self.outer, self.last)):
             return self
         return super(ConvInputGrad, self).tallying(kept, x)
