@@ -28,8 +28,8 @@ class Tally:
     """Layouts of the memory that keeps the result, and of x; statistics where there is no x.
 
     `at` is where the registers begin in the scratch memory. Statistics have three a channel: the
-    first tile's mean, which is taken from all others' so that their sum keeps its digits, that sum
-    over positions, and the centred squares.
+    first tile's mean, how far the mean of all tiles so far is from it, which has more digits than
+    that mean itself, and the centred squares.
     """
 
     kept: Layout

@@ -21,6 +21,12 @@ conv(32, 1x1, bias=no) -> batchnorm -> relu
 global_avgpool
 """
 
+IN_CHUNKS = """
+input x: float32[256, 16, 16]
+conv(64, 1x1, bias=no) -> batchnorm -> relu
+global_avgpool
+"""
+
 
 def graph_of(body: str) -> Graph:
     text = f"model net {{\n{body}\n}}\ntrain {{\n loss mse\n optimizer sgd(lr=0.1)\n}}\n"
@@ -44,9 +50,9 @@ def turns_by_result(schedule: Schedule) -> dict[str, str]:
 
 def test_depthwise_goes_by_channels_and_pointwise_by_rows_with_all_around_them() -> None:
     turns = turns_by_result(step_of(SEPARABLE))
-    for name in ("depthwise1", "batchnorm2_statistics", "depthwise1_grad"):
+    for name in ("batchnorm1", "depthwise1", "depthwise1_grad"):
         assert turns[name] == "channels", name
-    for name in ("batchnorm2", "conv2", "batchnorm3_statistics", "conv2_grad"):
+    for name in ("batchnorm2", "conv2", "conv2_grad"):
         assert turns[name] == "rows", name
     assert "conv1" not in turns
 
@@ -86,14 +92,33 @@ def test_without_statistics_of_a_batch_nothing_is_cut_or_repeated() -> None:
     assert not any(call.turns for s in program_of(body).schedules() for call in s.calls)
 
 
-def test_a_large_convolution_is_stored_in_cache_and_kept_by_the_sum_that_reads_it() -> None:
-    calls = {call.computes: call for call in step_of(SEPARABLE).calls}
+def test_a_large_convolution_in_chunks_is_stored_in_cache_and_kept_by_the_sum_that_reads_it() -> (
+    None
+):
+    step = step_of(IN_CHUNKS)
+    calls = {call.computes: call for call in step.calls}
     made = calls["conv1"].operands[-1]
     assert (made.space, made.name) == ("work", "conv1")
-    summed = next(c for c in step_of(SEPARABLE).segments[0].calls if "statistics" in c.computes)
+    summed = next(c for c in step.segments[0].calls if "statistics" in c.computes)
     spaces = {o.pointer: (o.space, o.name) for o in summed.operands}
     assert spaces["input"] == ("work", "conv1")
     assert spaces["moved"] == ("kept", "conv1")
+
+
+def test_what_stores_a_large_one_in_one_go_adds_up_its_statistics_with_no_pass_in_between() -> None:
+    program = program_of(SEPARABLE)
+    step = program.train
+    assert step is not None
+    calls = {call.computes: call for segment in step.segments for call in segment.calls}
+    reasons = {kernel.name: kernel.form.reason() for kernel in program.kernels}
+    for made, summed in (("conv1", 1), ("depthwise1", 2), ("conv2", 3)):
+        assert f"batchnorm{summed}_statistics" not in calls
+        spaces = {o.pointer: (o.space, o.name) for o in calls[made].operands}
+        assert spaces["result"] == ("kept", made)
+        assert spaces["tally"] == ("parts", f"batchnorm{summed}_statistics")
+        assert "adds up a batch norm's statistics" in reasons[calls[made].kernel]
+    assert not any("statistics" in name for name in reasons if not name.endswith("_finish"))
+    assert not any("on its way" in b.tensor for b in step.buffers if b.tensor[:5] == "conv1")
 
 
 def test_a_small_one_is_stored_where_it_is_kept() -> None:
