@@ -31,6 +31,7 @@ model net(classes=3) {
     conv(24, 2x2, bias=no) -> batchnorm -> relu
     conv(20, 3x3, pad=1) -> batchnorm -> relu
     conv_transpose(17, 3x3, pad=1) -> batchnorm
+    depthwise(3x3, stride=2, pad=1)
     global_avgpool
     dense(classes)
 }
