@@ -144,7 +144,7 @@ class Body:
     def _output(self, statement: s.OutputStatement, scope: Scope) -> None:
         self._wants_outputs = True
         for name in statement.names:
-            value = self.chains.lookup(name, scope)
+            value = self.chains.reading.value(name, scope)
             if value is None:
                 self._blind(scope, ())
                 continue
