@@ -1,6 +1,7 @@
 """Chains: layers, joins, block calls and alternatives -> the values that they make.
 
-Follows the current value along a chain. What a layer reads is reading.py's, what stands between chains body.py's.
+Follows the current value along a chain. What a layer reads is reading.py's, what stands between
+chains is body.py's.
 """
 
 from __future__ import annotations
