@@ -1,10 +1,10 @@
-"""Long lines of generated code."""
+"""Long lines of generated code, and sums in it."""
 
 from __future__ import annotations
 
 import pytest
 
-from cnnc.codegen.text import fold
+from cnnc.codegen.text import fold, pairs, products
 
 LINES = (
     "result[channel * 64 + row] = outer(inner(first[channel], 2, 3), second[row * 8])",
@@ -27,3 +27,16 @@ def test_a_folded_line_fits_and_says_the_same(line: str, width: int) -> None:
 
 def test_a_line_that_fits_stays() -> None:
     assert fold(LINES[0], 100) == LINES[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 16])
+def test_a_sum_by_halves_has_each_term_once_and_none_waits_for_many(count: int) -> None:
+    terms = [f"x{i}" for i in range(count)]
+    text = pairs(terms)
+    assert text.replace("(", "").replace(")", "") == " + ".join(terms)
+    deepest = max(text[:i].count("(") - text[:i].count(")") for i in range(len(text)))
+    assert 2**deepest < count or count == 1
+
+
+def test_products_are_of_two_each() -> None:
+    assert products(["a", "b"], ["c", "d"]) == ["a * c", "b * d"]
