@@ -199,9 +199,6 @@ class ConvInputGrad(Summed):
 
     channels: Tiles
     strips: tuple[Strip, ...]
-    by_lines: bool
-    """Whether a register fills a cache line."""
-
     MACRO: ClassVar[str] = "input_gradient"
 
     @property
@@ -225,9 +222,8 @@ class ConvInputGrad(Summed):
         return Gathering(self.outer)
 
     def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
-        # Columns are made by phases. What leaves gaps within a cache line had rather not go to
-        # memory, and statistics of so many before a tile want one after the other.
-        if self.last.stride > 1 and (x is None or not self.by_lines):
+        # Columns are made by phases, but statistics ask for how many come before a tile.
+        if self.last.stride > 1 and x is None:
             return self
         return super(ConvInputGrad, self).tallying(kept, x)
 

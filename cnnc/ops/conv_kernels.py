@@ -24,9 +24,6 @@ from cnnc.ops.window import Geometry, reach
 _PEELED = 308
 """Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
 
-_LINE = 64
-"""Bytes of a cache line."""
-
 _Shared = tuple[int, int, int, tuple[Window, ...], Window, Layout, Layout, str, str]
 
 
@@ -83,7 +80,6 @@ def input_gradient(
         packed,
         tile_loops("i0", channels, tile[0]),
         tiles,
-        machine.lanes * 4 >= _LINE,
     )
 
 

@@ -14,7 +14,7 @@ from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
 from cnnc.passes.choice import Asked, Choice, Chosen, best_guess
 from cnnc.passes.cost import node_cost
-from cnnc.passes.room import Room
+from cnnc.passes.room import LINE, Room
 
 
 @dataclass(slots=True)
@@ -64,8 +64,12 @@ class Kernels:
         return self.made[asked_for]
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:
-        """The form, adding up what a batch norm needs of what it makes, if it can."""
-        mover = room.mover(node)
+        """The form, adding up what a batch norm needs of what it makes, if it can.
+
+        Only where a register fills a cache line: what goes past the caches in parts of lines, a
+        tile's width at a time, takes longer than a pass that stores whole rows.
+        """
+        mover = room.mover(node) if self.target.lanes >= LINE else None
         layouts = room.layouts(mover) if mover else {}
         match mover.op if mover else None:
             case BatchStatistics():

@@ -1,8 +1,9 @@
-"""Statistics that kernels add up as they store what a batch norm reads: as exact as two passes.
+"""Statistics of a batch, whoever adds them up, are as exact as a mean and then centred squares.
 
-The tensors are large enough for that with any number of lanes: direct sums with an op fused into
-them, pointwise ones by strips of rows, depthwise ones by strips of channels, Winograd's, and the
-data gradient's loops, which are a transposed convolution's own direction.
+With 16 lanes it is the kernels that store what a batch norm reads, for which the tensors are large
+enough: direct sums with an op fused into them, pointwise ones by strips of rows, depthwise ones by
+strips of channels, Winograd's, and the data gradient's loops, which are a transposed convolution's
+own direction. With fewer lanes it is passes of their own.
 """
 
 from __future__ import annotations
