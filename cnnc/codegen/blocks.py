@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cnnc.codegen.clock import Clock
-from cnnc.codegen.text import plus
+from cnnc.codegen.text import WIDTH, plus
 from cnnc.ir.program import Call, Kernel, Load, Operand, Program, Result, Schedule, Segment
-
-WIDTH = 100
 
 _TRAIN = (
     ("const float*", "parameters"),

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnc.codegen.blocks import WIDTH, batches, comment, wrapped
+from cnnc.codegen.blocks import batches, comment, wrapped
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.ending import ending
 from cnnc.codegen.formulas import Place, declare_table, element, expression, simple, unfolded
 from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
 from cnnc.codegen.templates import macro, template
-from cnnc.codegen.text import fold
+from cnnc.codegen.text import WIDTH, fold, unbracket
 from cnnc.ir.program import Kernel, Program
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise, ElementwiseSum, reads_besides
@@ -78,7 +78,7 @@ def render_stub(program: Program, source: str, *, profile: bool = False) -> str:
         profile=profile,
         **interface(program),
     )
-    return _tidy(page)
+    return _tidy("\n".join(unbracket(line, WIDTH) for line in page.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)
