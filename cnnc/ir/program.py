@@ -15,7 +15,8 @@ at a barrier, where what is summed over the batch becomes known. The spaces that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 
 from cnnc.ir.graph import Graph, Training
@@ -254,13 +255,18 @@ class Single:
 
     `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
     is up to how many samples beyond whole blocks go through it, one by one; as many as there are
-    lanes take whole blocks, too. `graph` is what it computes.
+    lanes take whole blocks, too. `graph` is what it computes. Of its nodes, `asked` has what the
+    choices among algorithms were called (cnnc.passes.choice), `planes` those whose result lies so
+    (cnnc.ops.single_planes), and `offered` those that could read a result so.
     """
 
     schedule: Schedule
     results: tuple[Result, ...]
     most: int
     graph: Graph
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    planes: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +354,12 @@ class Program:
             if kernel.name == name:
                 return kernel
         raise KeyError(name)
+
+    @property
+    def asked(self) -> set[str]:
+        """What the choices are called that it consists of; see cnnc.passes.choice."""
+        single = () if self.single is None else self.single.asked.values()
+        return {key for kernel in self.kernels for key in kernel.asked}.union(*single)
 
     @property
     def moves(self) -> bool:

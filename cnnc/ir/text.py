@@ -83,8 +83,7 @@ def format_program(program: Program) -> str:
         lines.append(f"  kernel {kernel.name}{fused}")
         if kernel.form.reason():
             lines.append(f"      {kernel.form.reason()}")
-        if kernel.why:
-            lines.append(f"      {kernel.why}")
+        lines += [f"      {line}" for line in kernel.why.splitlines()]
         if len(kernel.layers) > 1:
             lines.append(f"      shared by {', '.join(kernel.layers)}")
     for schedule in program.schedules():

@@ -95,6 +95,10 @@ class Form:
     ALGORITHM: ClassVar[str] = "direct"
     """What tells it from other forms of the same kernel; see `Op.kernel_forms`."""
 
+    def candidate(self) -> str:
+        """What a choice calls it: the algorithm, and which of several of that name."""
+        return self.ALGORITHM
+
     def writer(self) -> tuple[str, str]:
         """The template (templates/<stem>.pyx.j2) and its macro that write this kernel."""
         return self.TEMPLATE, self.MACRO

@@ -58,9 +58,8 @@ class Kernels:
             # A strip has a part of a weight, and what is prepared of the weight is not cut.
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
-        self.made[asked_for] = self.share(
-            name, form, node, room, "" if late else asked.key, chosen.why
-        )
+        why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
+        self.made[asked_for] = self.share(name, form, node, room, "" if late else asked.key, why)
         return self.made[asked_for]
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:

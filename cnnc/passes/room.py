@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf, prod
 
 from cnnc.ir.graph import Graph, Node
@@ -53,6 +53,9 @@ class Room:
 
     divided_from: float = inf
     """Nanoseconds from which several threads share a call."""
+
+    why: Mapping[str, str] = field(default_factory=dict)
+    """By node, why its algorithm was taken, where that was settled before."""
 
     def whole(self, tensor: str) -> Layout:
         """The layout of all of a tensor."""
