@@ -48,6 +48,9 @@ class Room:
     again: frozenset[str] = frozenset()
     """Those among them that read a caller's array again instead of what blocks made of it."""
 
+    abreast: frozenset[str] = frozenset()
+    """Nodes that several blocks go through side by side, which share the weights they read."""
+
     suffix: str = ""
     """Of the names of its kernels."""
 
@@ -130,6 +133,7 @@ def make_room(
         {},
         frozenset(late),
         _find_again(graph, whole, segments, late),
+        _find_abreast(graph, whole, segments, machine),
         suffix,
         divided_from,
     )
@@ -180,6 +184,26 @@ def _find_again(
         ):
             found.add(name)
     return frozenset(found)
+
+
+def _find_abreast(
+    graph: Graph, places: Places, segments: Segments, machine: Machine
+) -> frozenset[str]:
+    """What blocks go through side by side, each with a workspace of its own.
+
+    Not where these would take more memory than the weights that they share, nor between barriers.
+    """
+    found, weights = set(), 0
+    for node in graph.nodes if segments.count == 1 else ():
+        op, wrt = (node.op.of, node.op.wrt) if isinstance(node.op, Gradient) else (node.op, None)
+        if isinstance(op, Input) or not places.computes(node):
+            continue
+        if op.abreast_form(wrt, places.of(node), machine) is not None:
+            found.add(node.name)
+            weights += sum(prod(graph.parameter(name).shape) for name in node.parameters)
+    tensors = {places.root(name) for name in places.layouts}
+    each = sum(places.layouts[name].size for name in tensors if name in places.layouts)
+    return frozenset(found if each * machine.lanes <= weights else ())
 
 
 def _in_strips(places: Places, strips: dict[str, Strip]) -> Places:
