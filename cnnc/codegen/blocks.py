@@ -132,7 +132,9 @@ Leg: TypeAlias = tuple[Segment, tuple[Call, ...]]
 
 def _legs(segment: Segment) -> Iterator[Leg]:
     """A segment cut where blocks go abreast; it is over when the last leg is."""
-    loads, calls, abreast = segment.loads, [], []
+    calls: list[Call] = []
+    abreast: list[Call] = []
+    loads = segment.loads
     for call in segment.calls:
         if abreast and not call.abreast:
             yield Segment(loads, tuple(calls), ()), tuple(abreast)

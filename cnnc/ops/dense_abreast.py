@@ -16,7 +16,7 @@ from cnnc.ops.loops import Clipped, Loop, chunked, tile_loops
 LINE = 16
 """Floats of a cache line."""
 
-_ROWS, _PANEL = 128, 192
+_ROWS, _PANEL = 96, 192
 """Outputs, and about how many inputs, of the part of a weight that is copied to lie together."""
 
 Tiles = tuple[tuple[Loop, int], ...]

@@ -16,6 +16,9 @@ from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
 from cnnc.passes.strips import Strip, find_strips
 
+_TIMES = 4
+"""What a block's tensors cost in an uncached workspace, against weights of their size."""
+
 LINE = 16
 """Floats in a cache line, on which every parameter and every row of statistics starts."""
 
@@ -191,7 +194,9 @@ def _find_abreast(
 ) -> frozenset[str]:
     """What blocks go through side by side, each with a workspace of its own.
 
-    Not where these would take more memory than the weights that they share, nor between barriers.
+    Only where the weights that they share are so large that reading them for each block takes
+    longer than to write and read its tensors in a workspace that is not cached from the block
+    before. Nor between barriers.
     """
     found, weights = set(), 0
     for node in graph.nodes if segments.count == 1 else ():
@@ -203,7 +208,7 @@ def _find_abreast(
             weights += sum(prod(graph.parameter(name).shape) for name in node.parameters)
     tensors = {places.root(name) for name in places.layouts}
     each = sum(places.layouts[name].size for name in tensors if name in places.layouts)
-    return frozenset(found if each * machine.lanes <= weights else ())
+    return frozenset(found if _TIMES * each * machine.lanes <= weights else ())
 
 
 def _in_strips(places: Places, strips: dict[str, Strip]) -> Places:
