@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeAlias
 
 from cnnc.ir.target import Target
@@ -18,13 +19,17 @@ from cnnc.ops.op import Op
 ALGORITHMS = ("direct", "winograd", "winograd4", "winograd1d", "columns")
 """Every `Form.ALGORITHM` that there is."""
 
+_WAYS = 4
+"""Of several algorithms that want different operands, so many are candidates: the best guesses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The kernel whose form is asked for: a direction of an op over these layouts.
 
     `ways` are other ops that compute the same, each over its own layouts. Which of them is taken
-    decides what the program consists of: no measurement of its kernels tells.
+    decides what the program consists of; with which tiles is asked of each by itself. `planes` says
+    that the input lies so: the direct sum reads it as it is, the others a copy in lanes.
     """
 
     op: Op
@@ -32,6 +37,7 @@ class Asked:
     layouts: Layouts
     target: Target
     ways: tuple[tuple[Op, Layouts], ...] = ()
+    planes: bool = False
 
     @property
     def key(self) -> str:
@@ -39,6 +45,9 @@ class Asked:
         named = sorted(self.layouts.items())
         layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in named)
         direction = f"{self.wrt} gradient" if self.wrt else "forward"
+        if self.ways:
+            direction = f"by {', '.join(sorted(self.candidates()))}"
+            direction += " from planes" if self.planes else ""
         return f"{format_value(self.op)} {direction}: {layouts}"
 
     @property
@@ -52,6 +61,10 @@ class Asked:
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
         found: dict[str, Form] = {}
+        if self.ways:
+            for form in self.forms:
+                found.setdefault(form.candidate(), form)
+            return dict(islice(found.items(), _WAYS))
         target = self.target
         fewer, larger = target.registers * 3 // 4, target.level1 * 3 // 2
         sized = {
@@ -62,7 +75,7 @@ class Asked:
         for suffix, machine in sized.items():
             for form in replace(self, target=machine).forms:
                 if form not in found.values():
-                    found[f"{form.ALGORITHM}{suffix}"] = form
+                    found[f"{form.candidate()}{suffix}"] = form
         return found
 
 
@@ -135,8 +148,6 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
     """What was measured; the best guess, and why, for a kernel of which that says nothing."""
 
     def chosen(asked: Asked) -> Chosen:
-        if asked.ways:
-            return best_guess(asked)
         measured = kernels.get(asked.key)
         if measured is None:
             several = len(asked.candidates()) > 1
