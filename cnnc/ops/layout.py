@@ -94,6 +94,8 @@ class Form:
     MACRO: ClassVar[str] = ""
     ALGORITHM: ClassVar[str] = "direct"
     """What tells it from other forms of the same kernel; see `Op.kernel_forms`."""
+    COARSE: ClassVar[bool] = False
+    """Whether it rounds more than the direct sum does: no training step takes it unless told to."""
 
     def writer(self) -> tuple[str, str]:
         """The template (templates/<stem>.pyx.j2) and its macro that write this kernel."""

@@ -24,7 +24,8 @@ class Asked:
     """The kernel whose form is asked for: a direction of an op over these layouts.
 
     `ways` are other ops that compute the same, each over its own layouts. Which of them is taken
-    decides what the program consists of: no measurement of its kernels tells.
+    decides what the program consists of: no measurement of its kernels tells. `trains` says that it
+    is a kernel of a training step, for which forms that round more are no candidates.
     """
 
     op: Op
@@ -32,6 +33,7 @@ class Asked:
     layouts: Layouts
     target: Target
     ways: tuple[tuple[Op, Layouts], ...] = ()
+    trains: bool = False
 
     @property
     def key(self) -> str:
@@ -39,15 +41,19 @@ class Asked:
         named = sorted(self.layouts.items())
         layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in named)
         direction = f"{self.wrt} gradient" if self.wrt else "forward"
+        if self.trains and not self.wrt and any(form.COARSE for form in self.forms):
+            direction += " in training"
         return f"{format_value(self.op)} {direction}: {layouts}"
 
     @property
     def forms(self) -> tuple[Form, ...]:
-        """Its algorithms, what should be fastest first."""
+        """Its algorithms, what should be fastest first; what a training step avoids comes last."""
         forms = self.op.kernel_forms(self.wrt, self.layouts, self.target)
         for op, layouts in self.ways:
             forms += op.kernel_forms(self.wrt, layouts, self.target)
-        return tuple(sorted(forms, key=lambda form: form.cycles())) if self.ways else forms
+        if self.ways:
+            forms = tuple(sorted(forms, key=lambda form: form.cycles()))
+        return tuple(sorted(forms, key=lambda form: form.COARSE)) if self.trains else forms
 
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
@@ -61,7 +67,7 @@ class Asked:
         }
         for suffix, machine in sized.items():
             for form in replace(self, target=machine).forms:
-                if form not in found.values():
+                if form not in found.values() and not (self.trains and form.COARSE):
                     found[f"{form.ALGORITHM}{suffix}"] = form
         return found
 

@@ -54,6 +54,9 @@ class Room:
     divided_from: float = inf
     """Nanoseconds from which several threads share a call."""
 
+    trains: bool = False
+    """Whether it is that of a training step."""
+
     def whole(self, tensor: str) -> Layout:
         """The layout of all of a tensor."""
         return self.wholes.layouts[tensor]
@@ -112,6 +115,8 @@ def make_room(
     machine: Machine,
     suffix: str = "",
     divided_from: float = inf,
+    *,
+    trains: bool = False,
 ) -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
@@ -132,6 +137,7 @@ def make_room(
         _find_again(graph, whole, segments, late),
         suffix,
         divided_from,
+        trains,
     )
     if segments.count > 1:
         room.moves.update(find_moves(graph, whole, segments, strips, machine))
