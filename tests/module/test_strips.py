@@ -50,19 +50,24 @@ train {
 }
 """
 
+EACH = targets_by_lanes()
 NETWORKS = [
-    pytest.param((text, target), id=f"<{name}-{target}>")
-    for name, text in (("strips", TEXT), ("planes", PLANES))
-    for target in targets_by_lanes()
+    pytest.param((text, target, algorithm), id=f"<{name}-{target}-{algorithm}>")
+    for name, text, algorithm, targets in (
+        ("strips", TEXT, "winograd", EACH),
+        ("planes", PLANES, "winograd", EACH),
+        ("planes", PLANES, "winograd4", EACH[:1]),
+    )
+    for target in targets
 ]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def compiled(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Compiled:
-    text, target = request.param
+    text, target, algorithm = request.param
     path = tmp_path_factory.mktemp("strips") / "strips.cnn"
     path.write_text(text)
-    return compile_spec(path, options=Options(target, algorithm="winograd"))
+    return compile_spec(path, options=Options(target, algorithm=algorithm))
 
 
 @pytest.fixture(scope="module")
