@@ -36,9 +36,10 @@ def compile(  # noqa: A001 - the verb of this package
     that directory. `target` is a name such as `x86-64-v3`, or several with commas between them, of
     which the module chooses when it is imported; by default the build machine's. `search` are
     directories, besides the spec's own, from which it may import. `tune` measures first, for about
-    so many seconds (True: 60), which algorithm and tiles of each kernel are the fastest here;
-    `tuning` takes them from a file that `cnnc compile --tune` left. `limits` are those of
-    cnnc.limits.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
+    so many seconds (True: 60), which algorithm and tiles of each kernel are the fastest here, for
+    every target that this machine can run; `tuning` takes them from a file that `cnnc compile
+    --tune` left. A UserWarning names each target of which neither says anything. `limits` are those
+    of cnnc.limits.Limits with max_ before them: max_nodes, max_parameters, max_memory (bytes of the
     activations of a sample), max_depth; each is an int. Raises TypeError for an argument of another
     type, ValueError for a limit or a time out of range, and cnnc.diagnostics.CompileError for a
     spec or a tuning that cannot be read or is wrong, and for a build that fails.
@@ -64,7 +65,8 @@ def compile(  # noqa: A001 - the verb of this package
 def _tuned(
     path: str | Path, options: Options, tune: float | bool, tuning: str | Path | None
 ) -> Options:
-    """The options with what is measured now, or was before."""
+    """The options with what is measured now, or was before; warns of what that leaves out."""
+    import warnings
     from dataclasses import replace
 
     if not isinstance(tune, int | float):
@@ -78,13 +80,21 @@ def _tuned(
     if tuning is not None:
         from cnnc.tuning import read_tuning
 
-        return replace(options, tuning=read_tuning(tuning))
-    if not tune:
-        return options
-    from cnnc.measure.tune import SECONDS
-    from cnnc.measure.tune import tune as measure
+        found = read_tuning(tuning)
+    elif tune:
+        from cnnc.measure.tune import SECONDS
+        from cnnc.measure.tune import tune as measure
 
-    return replace(options, tuning=measure(path, options, SECONDS if tune is True else tune))
+        found = measure(path, options, SECONDS if tune is True else tune)
+    else:
+        return options
+    from cnnc.codegen.toolchain import chosen_targets
+
+    targets = chosen_targets(options.target)
+    found.check_targets(targets)
+    for each in found.warnings(targets):
+        warnings.warn(each.message, stacklevel=3)
+    return replace(options, tuning=found)
 
 
 def _limits(given: Mapping[str, int]) -> Limits:

@@ -254,9 +254,10 @@ def _choices(options: Options, target: Target, digest: str) -> tuple[Choice, int
     choose, alone = options.choose or best_guess, options.alone
     if options.algorithm:
         choose = prefer(options.algorithm)
-    if options.tuning is not None and options.tuning.target == target.name:
-        choose = options.tuning.choose()
-        alone = options.tuning.alone_of(digest) if alone is None else alone
+    outcome = None if options.tuning is None else options.tuning.of(target)
+    if outcome is not None:
+        choose = outcome.choose()
+        alone = outcome.alone.get(digest) if alone is None else alone
     return choose, alone
 
 

@@ -1,8 +1,9 @@
 """What was measured of a model's kernels, as a small JSON file: a build can be repeated from it.
 
-A Tuning is for one target. It names each kernel by its op, shapes and direction, so that it holds
-for the same kernels of a changed spec; what it does not know is left to the cost model, and
-`cnnc emit program` says so. Measures nothing itself: see cnnc.measure.tune.
+A Tuning has an Outcome for each target that was measured. That names each kernel by its op, shapes
+and direction, so that it holds for the same kernels of a changed spec; what it does not know is
+left to the cost model, and `cnnc emit program` says so. Measures nothing itself: see
+cnnc.measure.tune.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cnnc.diagnostics import CompileError, Diagnostic
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS, Target
 from cnnc.passes.choice import LEAST_GAIN, Asked, Choice, Chosen, Measured, by_measurement
+from cnnc.version import __version__
 
 __all__ = [
     "LEAST_GAIN",
@@ -27,12 +29,14 @@ __all__ = [
     "Choice",
     "Chosen",
     "Measured",
+    "Outcome",
     "Tuning",
+    "by_measurement",
     "read_tuning",
     "write_tuning",
 ]
 
-FORMAT = "cnnc tuning 1"
+FORMAT = "cnnc tuning 2"
 _DAMAGED, _AGAIN = "is no tuning file", "measure again: --tune"
 
 LARGEST_FILE = 64 * 2**20
@@ -44,44 +48,83 @@ class _DamagedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """The outcome of a measurement, by the keys of kernels (cnnc.passes.choice.Asked).
+class Outcome:
+    """What a measurement of one target says, by the keys of kernels (cnnc.passes.choice.Asked).
 
-    machine: what it was measured on, in words. alone: by a network's digest, up to how many samples
-    take less time one by one than as a block. name: of the file, for messages.
+    alone: by a network's digest, up to how many samples take less time one by one than as a block.
     """
 
-    target: str
-    model: str
-    machine: Mapping[str, str] = field(default_factory=dict)
     kernels: Mapping[str, Measured] = field(default_factory=dict)
     alone: Mapping[str, int] = field(default_factory=dict)
-    name: str = "the tuning"
 
     def choose(self) -> Choice:
         """The choice that it makes."""
         return by_measurement(self.kernels)
 
-    def alone_of(self, digest: str) -> int | None:
-        """The samples to take one by one, if that was measured of this network."""
-        return self.alone.get(digest)
+    def entries(self) -> dict[str, Any]:
+        """As JSON values."""
+        kernels = {
+            key: {"choice": each.choice, "seconds": _rounded(each.seconds)}
+            for key, each in sorted(self.kernels.items())
+        }
+        return {"samples_alone": dict(sorted(self.alone.items())), "kernels": kernels}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The outcome of a measurement for each target, by its name.
+
+    machine: what it was measured on, in words. name: of the file, for messages.
+    """
+
+    model: str
+    targets: Mapping[str, Outcome]
+    machine: Mapping[str, str] = field(default_factory=dict)
+    name: str = "the tuning"
+
+    def of(self, target: Target) -> Outcome | None:
+        """What it says of a target; None where that was not measured."""
+        return self.targets.get(target.name)
+
+    def warnings(self, targets: Iterable[Target]) -> tuple[Diagnostic, ...]:
+        """What to tell whoever builds these targets from it: of which it knows nothing."""
+        found = [
+            f"{target.name} is not tuned, its kernels are the cost model's: {self._why_not(target)}"
+            for target in targets
+            if target.name not in self.targets
+        ]
+        version = self.machine.get("cnnc", __version__)
+        if version != __version__:
+            found.append(
+                f"{self.name} is of cnnc {version}, and this is {__version__}: candidates of the "
+                "same names may be other loops"
+            )
+        return tuple(
+            Diagnostic("tuning-file", message, None, severity="warning") for message in found
+        )
+
+    def _why_not(self, target: Target) -> str:
+        capable = TARGETS.get(self.machine.get("capable_of", ""))
+        if capable is not None and not target.runs_on(capable):
+            return f"a machine for {capable.name}, where this was measured, cannot run it"
+        return f"{self.name} has {', '.join(self.targets)}"
 
     def check_targets(self, targets: Iterable[Target]) -> None:
         """CompileError where it is for none of these targets."""
         names = [target.name for target in targets]
-        if self.target not in names:
+        if not self.targets.keys() & set(names):
             _refuse(
                 self.name,
-                f"measured for {self.target}, and this build is for {', '.join(names)}",
-                f"build for it: --target {self.target}",
+                f"measured for {', '.join(self.targets)}, and this build is for {', '.join(names)}",
+                f"build for it: --target {','.join(self.targets)}",
             )
 
     def check_program(self, program: Program) -> None:
-        """CompileError where it says nothing at all of this program, which is for its target."""
-        if program.target.name != self.target or not (self.kernels or self.alone):
+        """CompileError where it has this program's target, and nothing at all of the program."""
+        outcome = self.of(program.target)
+        if outcome is None or not (outcome.kernels or outcome.alone):
             return
-        asked = {key for kernel in program.kernels for key in kernel.asked}
-        if not asked & self.kernels.keys() and program.digest not in self.alone:
+        if not program.asked & outcome.kernels.keys() and program.digest not in outcome.alone:
             _refuse(
                 self.name,
                 f"measured for {self.model}, of which {program.name} has no kernel",
@@ -90,17 +133,11 @@ class Tuning:
 
     def text(self) -> str:
         """As JSON, the same for equal tunings."""
-        kernels = {
-            key: {"choice": each.choice, "seconds": _rounded(each.seconds)}
-            for key, each in sorted(self.kernels.items())
-        }
         entries = {
             "format": FORMAT,
             "model": self.model,
-            "target": self.target,
             "machine": dict(self.machine),
-            "samples_alone": dict(sorted(self.alone.items())),
-            "kernels": kernels,
+            "targets": {name: each.entries() for name, each in self.targets.items()},
         }
         return json.dumps(entries, indent=1) + "\n"
 
@@ -138,19 +175,29 @@ def _parse(entries: Any, name: str) -> Tuning:
     top = _mapping(entries, "the file")
     if top.get("format") != FORMAT:
         raise _DamagedError(f'its format is {top.get("format")!r:.60}, expected "{FORMAT}"')
-    target, model = top.get("target"), top.get("model")
-    if not isinstance(target, str) or target not in TARGETS:
-        raise _DamagedError(f"target {target!r:.60} is none of {', '.join(TARGETS)}")
+    model = top.get("model")
     if not isinstance(model, str):
         raise _DamagedError(f"model is {model!r:.60}, expected a name")
     machine = {key: str(v) for key, v in _mapping(top.get("machine"), "machine").items()}
-    alone = _mapping(top.get("samples_alone"), "samples_alone")
+    targets = _mapping(top.get("targets"), "targets")
+    if not targets:
+        raise _DamagedError("it has no target")
+    for target in targets:
+        if target not in TARGETS:
+            raise _DamagedError(f"target {target!r:.60} is none of {', '.join(TARGETS)}")
+    # In the order that builds have them, whoever wrote the file.
+    outcomes = {t.name: _outcome(targets[t.name], t) for t in TARGETS.values() if t.name in targets}
+    return Tuning(model, outcomes, machine, name)
+
+
+def _outcome(value: Any, target: Target) -> Outcome:
+    entries = _mapping(value, f"target {target.name}")
+    alone = _mapping(entries.get("samples_alone"), "samples_alone")
     for count in alone.values():
-        if type(count) is not int or not 0 <= count <= TARGETS[target].lanes:
+        if type(count) is not int or not 0 <= count <= target.lanes:
             raise _DamagedError(f"samples_alone has {count!r:.60}, expected 0 to a block's samples")
-    kernels = _mapping(top.get("kernels"), "kernels")
-    measured = {key: _measured(value, key) for key, value in kernels.items()}
-    return Tuning(target, model, machine, measured, alone, name)
+    kernels = _mapping(entries.get("kernels"), "kernels")
+    return Outcome({key: _measured(each, key) for key, each in kernels.items()}, alone)
 
 
 def _measured(value: Any, key: str) -> Measured:

@@ -41,12 +41,64 @@ def test_compile_leaves_the_file_from_which_the_same_is_built() -> None:
     assert "\x1b" not in result.stderr  # no bar where nobody looks
     written = json.loads(Path("out/tiny.tuning.json").read_text())
     assert written["model"] == "tiny"
-    assert any("conv[" in key for key in written["kernels"])
+    (outcome,) = written["targets"].values()
+    assert any("conv[" in key for key in outcome["kernels"])
+    assert any(" by direct, winograd, winograd4: " in key for key in outcome["kernels"])
     cnnc("compile", "tiny.cnn", "--tuning", "out/tiny.tuning.json", "-o", "again")
     assert Path("again/tiny.pyx").read_bytes() == Path("out/tiny.pyx").read_bytes()
     assert not Path("again/tiny.tuning.json").exists()
     program = cnnc("emit", "program", "tiny.cnn", "--tuning", "out/tiny.tuning.json").stdout
     assert "measured" in program
+
+
+@pytest.mark.usefixtures("plain_code")
+def test_of_several_targets_those_that_run_here_are_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNC_PROCESSOR", "x86-64-v2")
+    targets = ("--target", "x86-64-v2,x86-64-v3")
+    tuned = ("compile", "tiny.cnn", *targets, "--tune-seconds", "0.001", "-o", "out")
+    result = cnnc(*tuned)
+    missing = "warning[tuning-file]: x86-64-v3 is not tuned, its kernels are the cost model's: "
+    assert missing in result.stderr
+    assert "cannot run it" in result.stderr
+    file = Path("out/tiny.tuning.json")
+    assert list(json.loads(file.read_text())["targets"]) == ["x86-64-v2"]
+    again = cnnc("emit", "pyx", "tiny.cnn", *targets, "--tuning", str(file))
+    assert missing in again.stderr
+    sources = [Path(f"out/tiny.{target}.pyx").read_text() for target in ("x86-64-v3", "x86-64-v2")]
+    assert again.stdout.strip() == "\n\n".join(sources).strip()
+    target = ("--target", "x86-64")
+    other = cnnc("emit", "pyx", "tiny.cnn", *target, "--tuning", str(file), status=1)
+    assert "measured for x86-64-v2, and this build is for x86-64" in other.stderr
+    assert "build for it: --target x86-64-v2" in other.stderr
+    with pytest.warns(UserWarning, match="x86-64-v3 is not tuned"):
+        package.compile("tiny.cnn", target=targets[1], tuning=file)
+    file.write_text(file.read_text().replace('"cnnc": "', '"cnnc": "0.0.'))
+    old = cnnc("emit", "program", "tiny.cnn", "--target", "x86-64-v2", "--tuning", str(file))
+    assert "is of cnnc 0.0." in old.stderr
+    # What was measured is remembered: only the file is to be written again, to a full disk.
+    file.unlink()
+    file.symlink_to("/dev/full")
+    full = cnnc(*tuned, status=1)
+    assert "cannot write out/tiny.tuning.json: No space left on device" in full.stderr
+
+
+def test_interrupted_it_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("CNNC_CACHE_DIR", "cache")
+    monkeypatch.setattr("cnnc.measure.tune.compile_spec", interrupted)
+    result = cnnc("compile", "tiny.cnn", "--tune", "-o", "out", status=130)
+    assert result.stderr.endswith("interrupted\n")
+    assert not Path("out").exists()
+    assert not list(Path("cache").rglob("*.json"))
+
+
+def test_where_nothing_can_be_left_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnc.measure.tune.tune", lambda *_, **__: pytest.fail("measured"))
+    Path("file").touch()
+    result = cnnc("compile", "tiny.cnn", "--tune", "-o", "file", status=1)
+    assert "file is not a directory" in result.stderr
 
 
 def test_measuring_and_a_file_exclude_each_other() -> None:

@@ -21,7 +21,7 @@ from cnnc.ir.target import TARGETS
 from cnnc.limits import Limits
 from cnnc.request import Request
 from cnnc.resources import resource
-from cnnc.tuning import Measured, Tuning
+from cnnc.tuning import Measured, Outcome, Tuning
 
 SPEC = """\
 import "lib.cnn"
@@ -169,8 +169,8 @@ def test_everything_that_matters_is_in_the_key(here: Path, monkeypatch: pytest.M
         key(alone=1),
         key(target=lower),
         key(target=f"{native.name},{lower}"),
-        key(tuning=Tuning(native.name, "m")),
-        key(tuning=Tuning(native.name, "m", kernels=measured)),
+        key(tuning=Tuning("m", {native.name: Outcome()})),
+        key(tuning=Tuning("m", {native.name: Outcome(measured)})),
     ]
     with monkeypatch.context() as patched:
         patched.setenv("CNNC_TARGET", lower)

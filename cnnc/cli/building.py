@@ -47,8 +47,10 @@ def compile_command(
     lenet.x86-64-v3.pyx. With --tune it leaves lenet.tuning.json, too, from which --tuning builds
     the same again. Nothing is compiled twice: see `cnnc cache`.
     """
+    from cnnc.codegen.delivery import check_output
     from cnnc.compiler import compile_spec
 
+    check_output(output)  # to measure takes a while
     options = tuned.options(choice.spec, choice.options(target))
     started = time.perf_counter()
     warnings: list[Diagnostic] = []

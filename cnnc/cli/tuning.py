@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnc.cli.report import fail
+from cnnc.cli.report import fail, show_warnings
 
 if TYPE_CHECKING:
     from cnnc.cli.options import Command
@@ -37,17 +37,26 @@ class Tuned:
     file: Path | None
 
     def options(self, spec: str, options: Options) -> Options:
-        """The compiler's options with what was measured; measures first if that was asked for."""
+        """The compiler's options with what was measured; measures first if that was asked for.
+
+        Says which targets that leaves out.
+        """
         if self.file is not None:
             from cnnc.tuning import read_tuning
 
-            return replace(options, tuning=read_tuning(self.file))
-        if self.seconds is None:
-            return options
-        from cnnc.measure.tune import tune
+            found = read_tuning(self.file)
+        elif self.seconds is not None:
+            from cnnc.measure.tune import tune
 
-        with _progress() as hear:
-            found = tune(spec, options, self.seconds, on_progress=hear)
+            with _progress() as hear:
+                found = tune(spec, options, self.seconds, on_progress=hear)
+        else:
+            return options
+        from cnnc.codegen.toolchain import chosen_targets
+
+        targets = chosen_targets(options.target)
+        found.check_targets(targets)
+        show_warnings(found.warnings(targets))
         return replace(options, tuning=found)
 
     def leave(self, options: Options, directory: Path, name: str) -> Path | None:

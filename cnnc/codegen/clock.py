@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cnnc.codegen.text import WIDTH, unbracket
+
 Place = tuple[str, str, str]
 """(schedule, kind, name), e.g. ("train", "call", "conv1"); the kinds are those of `KINDS`."""
 
@@ -30,6 +32,11 @@ class Clock:
             raise ValueError(f"{kind} is no kind of place")
         number = self.places.setdefault((schedule, kind, name), len(self.places))
         return f"clock_lap({number})"
+
+    @property
+    def listed(self) -> list[str]:
+        """The places as lines of a tuple."""
+        return [unbracket(f"    {place!r},", WIDTH) for place in self.places]
 
     @property
     def outside(self) -> str:

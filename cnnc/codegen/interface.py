@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from cnnc.codegen.text import WIDTH, fold
 from cnnc.ir.program import Judge, Load, Program
 from cnnc.ops.op import LabelWeights
 
@@ -131,16 +132,11 @@ def _settings(program: Program) -> dict[str, Any] | None:
     }
 
 
-def _inits(program: Program) -> tuple[tuple[str, str, int, str, str, bool], ...]:
-    """(name, shape, offset, half-width of the distribution, constant, trained) by parameter."""
-    return tuple(
-        (
-            slot.name,
-            repr(slot.shape),
-            slot.offset,
-            repr(slot.initializer.limit(slot.fan_in, slot.fan_out)),
-            repr(slot.initializer.value()),
-            slot.trained,
-        )
-        for slot in program.slots
-    )
+def _inits(program: Program) -> tuple[str, ...]:
+    """By parameter: its name, shape, offset, limits of its first values, and whether it learns."""
+    found = []
+    for slot in program.slots:
+        limit = slot.initializer.limit(slot.fan_in, slot.fan_out)
+        numbers = (slot.shape, slot.offset, limit, slot.initializer.value(), slot.trained)
+        found.append(fold(f'    "{slot.name}": {numbers!r},', WIDTH))
+    return tuple(found)

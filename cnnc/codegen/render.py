@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnc.codegen.blocks import WIDTH, batches, comment, wrapped
+from cnnc.codegen.blocks import batches, comment, wrapped
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.ending import ending
 from cnnc.codegen.formulas import Place, declare_table, element, expression, simple, unfolded
 from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
 from cnnc.codegen.templates import macro, template
-from cnnc.codegen.text import fold
+from cnnc.codegen.text import WIDTH, fold, unbracket
 from cnnc.ir.program import Kernel, Program
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise, ElementwiseSum, reads_besides
@@ -78,7 +78,7 @@ def render_stub(program: Program, source: str, *, profile: bool = False) -> str:
         profile=profile,
         **interface(program),
     )
-    return _tidy(page)
+    return _tidy("\n".join(unbracket(line, WIDTH) for line in page.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,14 @@ class KernelText:
         if result is not None and result.extents and len(at) == 1:
             at = unfolded(result, at[0])
         reads = [element(name, layout, at) for name, layout in self.reads.items()]
+        return self._fused(value, reads, at)
+
+    def finish_of(self, block: Affine, value: str, *at: Affine) -> str:
+        """As `finish`, for one of the blocks side by side: what it reads besides is its own."""
+        reads = [
+            element(f"({name} + ({block}) * {name}_step)" if layout else name, layout, at)
+            for name, layout in self.reads.items()
+        ]
         return self._fused(value, reads, at)
 
     def finish_step(self, value: str, form: Pool) -> str:
@@ -213,6 +221,8 @@ def _ctype(kernel: Kernel, pointer: str) -> str:
     extra = [n for n, layout in KernelText(kernel).reads.items() if layout is None]
     if pointer in (*kernel.form.floats(), *extra):
         return "const float*"
+    if pointer.endswith("_step"):
+        return "Py_ssize_t"
     return _CTYPES.get(pointer, "const vec*")
 
 

@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 from cnnc.ops.affine import Affine
 from cnnc.ops.loops import Clipped, Loop
 
+WIDTH = 100
+"""Columns of generated code."""
+
 AnyLoop: TypeAlias = Loop | Clipped
 
 
@@ -66,7 +69,10 @@ def fold(line: str, width: int) -> str:
     value = assignment[2]
     parts = [value] if len(f"{indent}    {value}") <= width else _terms(value)
     inner = "".join(f"{fold(f'{indent}    {part}', width)}\n" for part in parts)
-    return f"{assignment[1]}(\n{inner}{indent})"
+    head = f"{assignment[1]}("
+    if len(head) > width:
+        head = _open(head.strip(), indent, width) or head
+    return f"{head}\n{inner}{indent})"
 
 
 def _fold_terms(value: str, indent: str, width: int) -> str:
@@ -74,10 +80,45 @@ def _fold_terms(value: str, indent: str, width: int) -> str:
     parts = _terms(value)
     if len(parts) > 1:
         return "\n".join(fold(f"{indent}{part}", width) for part in parts)
-    inner = re.fullmatch(r"([-+*/] )?\((.*)\)", value)
-    if inner is None:
-        return f"{indent}{value}"
-    return f"{indent}{inner[1] or ''}(\n{fold(f'{indent}    {inner[2]}', width)}\n{indent})"
+    return _open(value, indent, width) or f"{indent}{value}"
+
+
+def unbracket(line: str, width: int) -> str:
+    """A line that is too long on several: what stands in its longest brackets on its own."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    opened = _open(line.strip(), indent, width) if len(line) > width else None
+    return line if opened is None else opened
+
+
+def _open(value: str, indent: str, width: int) -> str | None:
+    """A value with what stands in its longest brackets on lines of its own; None without any."""
+    pairs: list[tuple[int, int]] = []
+    starts: list[int] = []
+    for place, character in enumerate(value):
+        if character in "([":
+            starts.append(place)
+        elif character in ")]" and starts:
+            pairs.append((starts.pop() + 1, place))
+    start, end = max(pairs, key=lambda pair: pair[1] - pair[0], default=(0, 0))
+    if not pairs or start == end:
+        return None
+    content = value[start:end].strip()
+    line, parts = f"{indent}    {content}", _parts(content)
+    if len(line) > width and len(parts) > 1:
+        inner = "\n".join(f"{fold(f'{indent}    {part}', width - 1)}," for part in parts)
+    else:
+        inner = fold(line, width)
+    return f"{indent}{value[:start]}\n{inner}\n{indent}{value[end:]}"
+
+
+def _parts(value: str) -> list[str]:
+    """What stands between commas that are in no brackets."""
+    depth, cuts = 0, [-1]
+    for place, character in enumerate(value):
+        depth += (character in "([") - (character in ")]")
+        if depth == 0 and character == ",":
+            cuts.append(place)
+    return [value[a + 1 : b].strip() for a, b in pairwise([*cuts, len(value)])]
 
 
 def _terms(value: str) -> list[str]:

@@ -15,13 +15,14 @@ at a barrier, where what is summed over the batch becomes known. The spaces that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 
 from cnnc.ir.graph import Graph, Training
 from cnnc.ir.target import Target
 from cnnc.ops.initializers import Initializer
-from cnnc.ops.layout import Form, Layout
+from cnnc.ops.layout import ABREAST, Form, Layout
 from cnnc.ops.op import Gradient, LossOp, Op, Shape
 
 
@@ -79,7 +80,10 @@ class Kernel:
     def pointers(self) -> tuple[str, ...]:
         """Its operands' names in order; what the epilogue reads stands before the result."""
         *reads, result = self.form.operands()
-        extra = tuple(f"epilogue{i}" for i in range(len(self.epilogue_layouts)))
+        extra: list[str] = []
+        for i, layout in enumerate(self.epilogue_layouts):
+            stepping = self.form.abreast() and layout is not None
+            extra += [f"epilogue{i}", f"epilogue{i}_step"] if stepping else [f"epilogue{i}"]
         return (*reads, *extra, result)
 
 
@@ -95,6 +99,7 @@ _NUMBERS = (
     "cold",
     "NULL",
     "arrays",
+    "workspace",
 )
 """Spaces of operands that are no tensors."""
 
@@ -137,7 +142,8 @@ class Call:
     Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
     what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any
     order; one of several `units` is any number of calls, each for its part of them. `cost` is what
-    they take one thread together, in nanoseconds a block.
+    they take one thread together, in nanoseconds a block. One that goes `abreast` is called once
+    for all blocks that a thread has side by side.
     """
 
     kernel: str
@@ -148,6 +154,7 @@ class Call:
     pieces: int = 1
     units: int = 1
     cost: int = 0
+    abreast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,13 +261,18 @@ class Single:
 
     `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
     is up to how many samples beyond whole blocks go through it, one by one; as many as there are
-    lanes take whole blocks, too. `graph` is what it computes.
+    lanes take whole blocks, too. `graph` is what it computes. Of its nodes, `asked` has what the
+    choices among algorithms were called (cnnc.passes.choice), `planes` those whose result lies so
+    (cnnc.ops.single_planes), and `offered` those that could read a result so.
     """
 
     schedule: Schedule
     results: tuple[Result, ...]
     most: int
     graph: Graph
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    planes: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +360,18 @@ class Program:
             if kernel.name == name:
                 return kernel
         raise KeyError(name)
+
+    @property
+    def asked(self) -> set[str]:
+        """What the choices are called that it consists of; see cnnc.passes.choice."""
+        single = () if self.single is None else self.single.asked.values()
+        return {key for kernel in self.kernels for key in kernel.asked}.union(*single)
+
+    @property
+    def abreast(self) -> int:
+        """How many blocks a thread has side by side, at most."""
+        calls = (call for schedule in self.by_blocks() for call in schedule.calls)
+        return ABREAST if any(call.abreast for call in calls) else 1
 
     @property
     def moves(self) -> bool:

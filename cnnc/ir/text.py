@@ -83,8 +83,7 @@ def format_program(program: Program) -> str:
         lines.append(f"  kernel {kernel.name}{fused}")
         if kernel.form.reason():
             lines.append(f"      {kernel.form.reason()}")
-        if kernel.why:
-            lines.append(f"      {kernel.why}")
+        lines += [f"      {line}" for line in kernel.why.splitlines()]
         if len(kernel.layers) > 1:
             lines.append(f"      shared by {', '.join(kernel.layers)}")
     for schedule in program.schedules():
@@ -131,4 +130,5 @@ def _call(call: Call) -> str:
     moved = [o.name for o in call.operands if o.pointer == "moved"]
     turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
     kept = f", stores {moved[0]}" if moved else ""
-    return f"{turns}{call.computes} = {call.kernel}({reads}){kept}"
+    abreast = "abreast: " if call.abreast else ""
+    return f"{turns}{abreast}{call.computes} = {call.kernel}({reads}){kept}"

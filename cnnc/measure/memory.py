@@ -1,4 +1,4 @@
-"""What was measured on this machine before: a Tuning for each target, in the cache directory.
+"""What was measured on this machine before: a tuning file for each target, in the cache directory.
 
 A memory is one machine's, one compiler's and one version's; it grows with every measurement.
 """
@@ -15,7 +15,7 @@ from cnnc.codegen.toolchain import find_compiler, native_target
 from cnnc.diagnostics import CompileError
 from cnnc.ir.target import Target
 from cnnc.resources import cache_directory
-from cnnc.tuning import Tuning, read_tuning, write_tuning
+from cnnc.tuning import Outcome, Tuning, read_tuning, write_tuning
 from cnnc.version import __version__
 
 
@@ -30,26 +30,23 @@ def machine_description() -> dict[str, str]:
     }
 
 
-def recall(target: Target) -> Tuning:
+def recall(target: Target) -> Outcome:
     """All that is known of this machine; a memory that cannot be read is none."""
     path = _path(target)
     if path.is_file():
         with contextlib.suppress(CompileError):
-            found = read_tuning(path)
-            if found.target == target.name:
-                return found
-    return Tuning(target.name, "every model")
+            return read_tuning(path).of(target) or Outcome()
+    return Outcome()
 
 
-def remember(target: Target, tuning: Tuning) -> None:
+def remember(target: Target, found: Outcome) -> None:
     """Add what was measured. A cache that cannot be written forgets it."""
     path = _path(target)
     with contextlib.suppress(OSError, NotImplementedError), _locked(path):
         known = recall(target)
-        kernels = {**known.kernels, **tuning.kernels}
-        alone = {**known.alone, **tuning.alone}
-        every = Tuning(target.name, known.model, tuning.machine, kernels, alone)
-        write_tuning(every, path)
+        every = Outcome({**known.kernels, **found.kernels}, {**known.alone, **found.alone})
+        outcomes = {target.name: every}
+        write_tuning(Tuning("every model", outcomes, machine_description()), path)
 
 
 @contextlib.contextmanager

@@ -58,6 +58,9 @@ class Layout:
         return Layout(self.size)
 
 
+ABREAST = 4
+"""Blocks that go side by side where they share weights as these are read, at most."""
+
 Layouts = Mapping[str, Layout]
 """Layouts by operand name: inputs, `output`, and for a gradient `output_grad` and `result`."""
 
@@ -96,6 +99,10 @@ class Form:
     """What tells it from other forms of the same kernel; see `Op.kernel_forms`."""
     COARSE: ClassVar[bool] = False
     """Whether it rounds more than the direct sum does: no training step takes it unless told to."""
+
+    def candidate(self) -> str:
+        """What a choice calls it: the algorithm, and which of several of that name."""
+        return self.ALGORITHM
 
     def writer(self) -> tuple[str, str]:
         """The template (templates/<stem>.pyx.j2) and its macro that write this kernel."""
@@ -145,6 +152,10 @@ class Form:
     def units(self) -> int:
         """Of how many units a call makes those from `first` to `last`; 1: it makes everything."""
         return 1
+
+    def abreast(self) -> bool:
+        """Whether it goes through several blocks side by side; see Op.abreast_form."""
+        return False
 
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""

@@ -181,6 +181,9 @@ class SingleFiltered(SingleStrips):
         more = groups * (self.summed * points - window) * self.lanes * 4
         return products + turned + more / (WEIGHTS_BEYOND if self.far else WEIGHTS_WITHIN)
 
+    def candidate(self) -> str:
+        return f"{self.ALGORITHM} {self.nested.name}"
+
     def reason(self) -> str:
         strip = self.strip
         tile = f"tile {self.filters[0][1]}x{self.width} (registers x tiles)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeAlias
 
 from cnnc.ir.target import Target
@@ -18,14 +19,18 @@ from cnnc.ops.op import Op
 ALGORITHMS = ("direct", "winograd", "winograd4", "winograd1d", "columns")
 """Every `Form.ALGORITHM` that there is."""
 
+_WAYS = 4
+"""Of several algorithms that want different operands, so many are candidates: the best guesses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The kernel whose form is asked for: a direction of an op over these layouts.
 
     `ways` are other ops that compute the same, each over its own layouts. Which of them is taken
-    decides what the program consists of: no measurement of its kernels tells. `trains` says that it
-    is a kernel of a training step, for which forms that round more are no candidates.
+    decides what the program consists of; with which tiles is asked of each by itself. `planes` says
+    that the input lies so: the direct sum reads it as it is, the others a copy in lanes. `trains`
+    says that it is a kernel of a training step, for which forms that round more are no candidates.
     """
 
     op: Op
@@ -33,6 +38,7 @@ class Asked:
     layouts: Layouts
     target: Target
     ways: tuple[tuple[Op, Layouts], ...] = ()
+    planes: bool = False
     trains: bool = False
 
     @property
@@ -41,6 +47,9 @@ class Asked:
         named = sorted(self.layouts.items())
         layouts = "; ".join(f"{name} {_layout(lies)}" for name, lies in named)
         direction = f"{self.wrt} gradient" if self.wrt else "forward"
+        if self.ways:
+            direction = f"by {', '.join(sorted(self.candidates()))}"
+            direction += " from planes" if self.planes else ""
         if self.trains and not self.wrt and any(form.COARSE for form in self.forms):
             direction += " in training"
         return f"{format_value(self.op)} {direction}: {layouts}"
@@ -58,6 +67,10 @@ class Asked:
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
         found: dict[str, Form] = {}
+        if self.ways:
+            for form in self.forms:
+                found.setdefault(form.candidate(), form)
+            return dict(islice(found.items(), _WAYS))
         target = self.target
         fewer, larger = target.registers * 3 // 4, target.level1 * 3 // 2
         sized = {
@@ -68,7 +81,7 @@ class Asked:
         for suffix, machine in sized.items():
             for form in replace(self, target=machine).forms:
                 if form not in found.values() and not (self.trains and form.COARSE):
-                    found[f"{form.ALGORITHM}{suffix}"] = form
+                    found[f"{form.candidate()}{suffix}"] = form
         return found
 
 
@@ -141,8 +154,6 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
     """What was measured; the best guess, and why, for a kernel of which that says nothing."""
 
     def chosen(asked: Asked) -> Chosen:
-        if asked.ways:
-            return best_guess(asked)
         measured = kernels.get(asked.key)
         if measured is None:
             several = len(asked.candidates()) > 1

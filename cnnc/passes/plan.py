@@ -145,10 +145,12 @@ def _single(
     if most == 0:
         return None, "a block takes less time than a sample alone"
     try:
-        lowered = one_sample(graph, target, planner.kernels.choose)
+        taken = one_sample(graph, target, planner.kernels.choose)
     except NotSingleError as error:
         return None, str(error)
+    lowered = taken.graph
     room = make_room(lowered, shared_from, target, "_single", divided_from)
+    room = replace(room, why=taken.why)
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.outputs})
     order.lives.pin(alone.pins)
@@ -167,7 +169,10 @@ def _single(
     most = min(most, target.lanes)
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, shared_end(room)) + LINE
-    return (Single(schedule, tuple(results), most, lowered), end), ""
+    single = Single(
+        schedule, tuple(results), most, lowered, taken.asked, taken.planes, taken.offered
+    )
+    return (single, end), ""
 
 
 def _judges(graph: Graph) -> tuple[Judge, ...]:

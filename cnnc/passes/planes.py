@@ -5,7 +5,6 @@ What reads a tensor otherwise gets a copy with the channels in lanes. Chooses no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cnnc.ir.graph import Graph, Node
@@ -13,9 +12,7 @@ from cnnc.ops.op import Op, Shape, Trait
 from cnnc.ops.single import Single
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.window import Pads
-
-Taken = Callable[[Single, tuple[Shape, ...], Shape], Single]
-"""Which of several algorithms computes a result of the last shape from inputs of those."""
+from cnnc.passes.algorithms import Algorithms
 
 
 def no_halo(shape: Shape) -> Pads:
@@ -25,11 +22,11 @@ def no_halo(shape: Shape) -> Pads:
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """Asks a fused graph's ops; `taken` is the lowering's choice of an algorithm."""
+    """Asks a fused graph's ops, and the lowering's choice of an algorithm."""
 
     graph: Graph
     lanes: int
-    taken: Taken
+    algorithms: Algorithms
 
     def found(self, node: Node, op: Op, halo: Pads | None) -> Single | None:
         """What could stand in for a node's op, where its result may lie so; `halo` as there."""
@@ -86,6 +83,17 @@ class Planes:
             return False
         if found.planes:
             return self.may_be(node)
-        other = node.op.for_single((shape,), self.lanes, None)
+        offer = self.copying(node, name)
+        if offer is None:
+            return True
+        taken = self.algorithms.decide(offer, (shape,), node.shape, planes=True)
         # Only the direct sum goes without lanes.
-        return other is None or self.taken(other, (shape,), node.shape) == replace(other, others=())
+        return taken.way.op == offer.op
+
+    def copying(self, node: Node, name: str) -> Single | None:
+        """By which algorithms a node would read a tensor in lanes that it could read as planes."""
+        if not isinstance(node.op, Op) or node.inputs != (name,):
+            return None
+        found = node.op.for_single((self.graph.node(name).shape,), self.lanes, None)
+        several = found is not None and found.others and not any(map(any, node.op.halo(None)))
+        return found if several else None

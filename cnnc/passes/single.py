@@ -8,16 +8,17 @@ form is left to blocks of samples.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
 from cnnc.ir.graph import Graph, Node, Output
 from cnnc.ir.target import Target
-from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
-from cnnc.passes.choice import Asked, Choice, best_guess
+from cnnc.passes.algorithms import Algorithms
+from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.planes import Planes, no_halo
 
 _SCALARS = 4
@@ -28,13 +29,28 @@ class NotSingleError(Exception):
     """Some op has no form for one sample; the text says which."""
 
 
-def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> Graph:
+@dataclass(frozen=True, slots=True)
+class OneSample:
+    """A lowered graph, and of its nodes what was decided.
+
+    Where there were several algorithms, `asked` is what the choices are called (`Asked.key`), and
+    `why` the reasons. The results of `planes` lie so, and `offered` could read one that does.
+    """
+
+    graph: Graph
+    asked: Mapping[str, tuple[str, ...]]
+    why: Mapping[str, str]
+    planes: frozenset[str]
+    offered: frozenset[str]
+
+
+def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> OneSample:
     """Lower a fused graph's inference; `choose` takes an algorithm. Raises NotSingleError."""
     walk = _Lowering(graph, target, choose)
     for node in graph.needed(_wanted(graph)):
         walk.lower(node)
     outputs = tuple(Output(o.name, walk.in_lanes(o.tensor)) for o in graph.outputs)
-    return replace(
+    lowered = replace(
         graph,
         nodes=tuple(walk.nodes),
         outputs=outputs,
@@ -44,6 +60,8 @@ def one_sample(graph: Graph, target: Target, choose: Choice = best_guess) -> Gra
         gradients=(),
         step=None,
     )
+    planes, offered = frozenset(walk.in_planes), frozenset(walk.offered)
+    return OneSample(lowered, walk.asked, walk.why, planes, offered)
 
 
 def _wanted(graph: Graph) -> set[str]:
@@ -73,6 +91,10 @@ class _Lowering:
     lanes_of: dict[str, str] = field(default_factory=dict)
     halos: dict[str, Pads] = field(default_factory=dict)
     """Tensors that are plain rows, each plane with a halo: images, and what lies in planes."""
+    asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    in_planes: set[str] = field(default_factory=set)
+    offered: set[str] = field(default_factory=set)
 
     @property
     def lanes(self) -> int:
@@ -82,7 +104,12 @@ class _Lowering:
     @property
     def planes(self) -> Planes:
         """What knows who makes and reads planes."""
-        return Planes(self.graph, self.lanes, self.taken)
+        return Planes(self.graph, self.lanes, self.algorithms)
+
+    @property
+    def algorithms(self) -> Algorithms:
+        """What takes one of several."""
+        return Algorithms(self.target, self.choose)
 
     def lower(self, node: Node) -> None:
         """Append what computes a node."""
@@ -187,6 +214,7 @@ class _Lowering:
             )
         )
         if step.planes:
+            self.in_planes.add(node.name)
             self.halos[node.name] = no_halo(node.shape)
         else:
             self.lanes_of[node.name] = node.name
@@ -207,7 +235,17 @@ class _Lowering:
         found = self.planes.found(node, op, halo)
         if found is None:
             return Single(self.alike(node.name, op, shapes, node.shape))
-        return self.taken(found, shapes, node.shape)
+        first = node.inputs[0]
+        decided = []
+        if first in self.in_planes and (offer := self.planes.copying(node, first)) is not None:
+            self.offered.add(node.name)
+            decided.append(self.algorithms.decide(offer, shapes, node.shape, planes=True))
+        if found.others and (not decided or halo is not None):
+            decided.append(self.algorithms.decide(found, shapes, node.shape))
+        if decided:
+            self.asked[node.name] = tuple(each.key for each in decided)
+            self.why[node.name] = "\n".join(each.why for each in decided if each.why)
+        return decided[-1].way if found.others else found
 
     def applied(self, node: Node, op: Op) -> Op:
         """What stands in for an op that is applied to a node's result."""
@@ -220,27 +258,6 @@ class _Lowering:
         if not alike or any(shape[0] != result[0] for shape in shapes):
             raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
         return op
-
-    def taken(self, found: Single, shapes: tuple[Shape, ...], result: Shape) -> Single:
-        """The algorithm that the cost models hold for the fastest, or that is asked for."""
-        if not found.others:
-            return found
-        ways = [(way, self.layouts(way, shapes, result)) for way in (found, *found.others)]
-        (first, layouts), *others = ((way.op, layouts) for way, layouts in ways)
-        form = self.choose(Asked(first, None, layouts, self.target, tuple(others))).form
-        made = [(way, way.op.kernel_form(None, layouts, self.target)) for way, layouts in ways]
-        # Of an algorithm with other tiles than this machine's, the algorithm is taken.
-        alike = [way for way, other in made if other == form]
-        alike += [way for way, other in made if other.ALGORITHM == form.ALGORITHM]
-        return alike[0]
-
-    def layouts(self, way: Single, shapes: tuple[Shape, ...], result: Shape) -> Layouts:
-        """What the kernel of one of several algorithms sees, if nobody else asks for halos."""
-        x, y = grouped(shapes[0], self.lanes), grouped(result, self.lanes)
-        return {
-            "input": Layout(x[0], x[1:], way.op.halo(None)),
-            "result": Layout(y[0], y[1:], tuple((0, 0) for _ in y[1:])),
-        }
 
     def pack(self, weight: str, op: Op) -> str:
         """The packed weight, made once for all that read it."""

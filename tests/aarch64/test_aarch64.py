@@ -133,7 +133,9 @@ def test_parameter_gradient_kernels_equal_their_references(half: str, tmp_path: 
             _assert_close(gradients[parameter], wanted[node], parameter)
 
 
-def test_lenet_trains_as_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lenet_trains_as_on_this_machine_on_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled = compile_lenet("aarch64", tmp_path)
     assert compiled.extension.name.endswith("-aarch64-linux-gnu.so")
     with pytest.raises(CompileError, match="this machine cannot run code for aarch64"):
@@ -141,7 +143,7 @@ def test_lenet_trains_as_on_this_machine(tmp_path: Path, monkeypatch: pytest.Mon
     rng = np.random.default_rng(0)
     feeds = {
         n: (rng.integers(0, 256, (n, 1, 28, 28)).astype(np.uint8), rng.integers(0, 10, n))
-        for n in SAMPLES[1:]
+        for n in (1, 17, 33)
     }
     for n, arrays in feeds.items():
         np.savez(tmp_path / f"feeds-{n}.npz", *arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from cnnc.compiled import Compiled
 from cnnc.compiler import Options, compile_spec, emit, lower, open_spec
 from cnnc.diagnostics import CompileError
 from cnnc.ir.program import Program
+from cnnc.ir.target import TARGETS
 from cnnc.measure.step import Place, spots
 from cnnc.measure.stopwatch import time_variants
 from cnnc.measure.tune import tune
 from cnnc.resources import cache_directory
-from cnnc.tuning import Measured, Tuning, read_tuning, write_tuning
+from cnnc.tuning import Measured, Outcome, Tuning, read_tuning, write_tuning
 
 SPEC = """
 model tuned {
@@ -37,6 +39,20 @@ LONG = 1e9
 
 def memory() -> Path:
     return cache_directory() / "tuning"
+
+
+def only(found: Tuning) -> Outcome:
+    """That of the one target."""
+    (outcome,) = found.targets.values()
+    return outcome
+
+
+def target_of(found: Tuning) -> str:
+    return ",".join(found.targets)
+
+
+def with_outcome(found: Tuning, **changes: Any) -> Tuning:
+    return replace(found, targets={target_of(found): replace(only(found), **changes)})
 
 
 def planned(spec: str | Path, *, options: Options) -> Any:
@@ -86,23 +102,25 @@ class Fake:
 
 def _algorithms(program: Program) -> dict[str, str]:
     kernels = {kernel.name: kernel.form.ALGORITHM for kernel in program.kernels}
-    return {name: kernels[name] for name in ("conv1_forward",)}
+    return {name: kernels[name] for name in ("conv1_forward", "conv1_forward_single")}
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
 def test_the_fastest_is_taken(algorithm: str, spec: Path) -> None:
     found = tune(spec, seconds=LONG, stopwatch=Fake(algorithm))
-    built = compile_spec(spec, options=Options(tuning=found))
+    built = compile_spec(spec, options=Options(tuning=found, alone=1))
     assert set(_algorithms(built.program).values()) == {algorithm}
     net: Any = built.load().Model(seed=0)
     plain: Any = compile_spec(spec).load().Model(seed=0)
-    x = np.random.default_rng(0).standard_normal((19, *SHAPE)).astype(np.float32)
-    np.testing.assert_allclose(net(x), plain(x), rtol=1e-4, atol=1e-5)
+    for samples in (1, 17, 19):
+        x = np.random.default_rng(0).standard_normal((samples, *SHAPE)).astype(np.float32)
+        np.testing.assert_allclose(net(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
 def test_what_a_batch_prepares_counts(spec: Path) -> None:
     found = tune(spec, seconds=LONG, stopwatch=Fake("winograd", prepare=3.0))
-    (of_blocks,) = (found.kernels[key] for key in found.kernels if key.startswith("conv["))
+    kernels = only(found).kernels
+    (of_blocks,) = (kernels[key] for key in kernels if key.startswith("conv["))
     assert of_blocks.choice == "direct"
 
 
@@ -118,16 +136,15 @@ def test_what_is_known_is_not_measured_again(spec: Path) -> None:
     fake = Fake("direct")
     changed = tune(other, seconds=LONG, stopwatch=fake)
     assert fake.variants
-    shared = first.kernels.keys() & changed.kernels.keys()
+    before, after = only(first).kernels, only(changed).kernels
+    shared = before.keys() & after.keys()
     assert shared
-    assert {key: first.kernels[key] for key in shared} == {
-        key: changed.kernels[key] for key in shared
-    }
+    assert {key: before[key] for key in shared} == {key: after[key] for key in shared}
 
 
 def test_without_time_two_candidates_are_measured_and_the_rest_the_next_time(spec: Path) -> None:
     counts = []
-    for _ in range(8):
+    for _ in range(24):
         fake = Fake("winograd")
         found = tune(spec, seconds=1e-9, stopwatch=fake)
         counts.append(fake.variants)
@@ -136,7 +153,8 @@ def test_without_time_two_candidates_are_measured_and_the_rest_the_next_time(spe
         assert fake.variants == [2]
     assert counts[-1] == []
     assert len(counts) > 2
-    assert all(each.choice.startswith(("direct", "winograd")) for each in found.kernels.values())
+    choices = [each.choice for each in only(found).kernels.values()]
+    assert all(each.startswith(("direct", "winograd")) for each in choices)
 
 
 def test_a_damaged_memory_is_measured_anew(spec: Path) -> None:
@@ -163,7 +181,7 @@ def test_the_stored_choice_is_built_again_to_the_byte(spec: Path, tmp_path: Path
     read = read_tuning(tmp_path / "file.json")
     assert read.text() == found.text()
     source, _ = open_spec(spec)
-    target = found.target
+    target = target_of(found)
     first = emit(source, "pyx", Options(target, tuning=found))
     assert first == emit(source, "pyx", Options(target, tuning=read))
     assert first != emit(source, "pyx", Options(target))
@@ -172,13 +190,15 @@ def test_the_stored_choice_is_built_again_to_the_byte(spec: Path, tmp_path: Path
 def test_the_program_says_what_was_chosen_and_why(spec: Path) -> None:
     found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
     source, _ = open_spec(spec)
-    text = emit(source, "program", Options(found.target, tuning=found))
+    text = emit(source, "program", Options(target_of(found), tuning=found))
     assert "direct: measured 2.00 x as fast as winograd" in text
-    some = dict(list(found.kernels.items())[1:])
-    text = emit(source, "program", Options(found.target, tuning=replace(found, kernels=some)))
+    some = dict(list(only(found).kernels.items())[1:])
+    changed = with_outcome(found, kernels=some)
+    text = emit(source, "program", Options(target_of(found), tuning=changed))
     assert "by the cost model: not in the tuning file" in text
-    gone = {key: Measured("fft", {}) for key in found.kernels}
-    text = emit(source, "program", Options(found.target, tuning=replace(found, kernels=gone)))
+    gone = {key: Measured("fft", {}) for key in only(found).kernels}
+    changed = with_outcome(found, kernels=gone)
+    text = emit(source, "program", Options(target_of(found), tuning=changed))
     assert "by the cost model: the tuning file's fft is no candidate" in text
 
 
@@ -187,8 +207,8 @@ def test_samples_go_one_by_one_as_far_as_the_file_says(most: int | str, spec: Pa
     lanes = native_target().lanes
     count = lanes if most == "lanes" else int(most)
     found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
-    (digest,) = found.alone
-    tuning = replace(found, alone={digest: count})
+    (digest,) = only(found).alone
+    tuning = with_outcome(found, alone={digest: count})
     built = compile_spec(spec, options=Options(tuning=tuning))
     program = built.program
     assert program.alone(2 * lanes) == (2 * lanes if count == lanes else 0)
@@ -214,21 +234,74 @@ def test_another_target_or_network_is_an_error(spec: Path) -> None:
     other.write_text("model other {\n input x: float32[7, 5, 5]\n conv(9, 3x3)\n}\n")
     source, _ = open_spec(other)
     with pytest.raises(CompileError, match="other has no kernel"):
-        emit(source, "pyx", Options(found.target, tuning=found))
+        emit(source, "pyx", Options(target_of(found), tuning=found))
 
 
-def test_of_several_targets_the_others_keep_the_cost_model(spec: Path) -> None:
-    found = tune(spec, Options("x86-64,x86-64-v2"), stopwatch=Fake("direct"))
-    assert found.target == "x86-64-v2"
+def test_every_target_that_runs_here_is_tuned(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNC_PROCESSOR", "x86-64-v2")
+    heard: list[tuple[float, str]] = []
+    hear = lambda share, what: heard.append((share, what))  # noqa: E731
+    every = "x86-64,x86-64-v2,x86-64-v3"
+    fake = Fake("direct")
+    found = tune(spec, Options(every), LONG, stopwatch=fake, on_progress=hear)
+    assert list(found.targets) == ["x86-64-v2", "x86-64"]
+    assert len(fake.variants) == 2
+    assert [what for _, what in heard if what.endswith("measuring")] == [
+        "x86-64-v2: measuring",
+        "x86-64: measuring",
+    ]
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares)
+    (warning,) = found.warnings(TARGETS[name] for name in every.split(","))
+    assert warning.severity == "warning"
+    assert warning.message.startswith("x86-64-v3 is not tuned")
+    assert "a machine for x86-64-v2, where this was measured, cannot run it" in warning.message
     source, _ = open_spec(spec)
-    text = emit(source, "program", Options("x86-64,x86-64-v2", tuning=found))
-    first, second = text.split("program tuned, target ")[1:]
-    assert "measured" in first
-    assert "measured" not in second
+    text = emit(source, "program", Options(every, tuning=found))
+    measured = ["measured" in each for each in text.split("program tuned, target ")[1:]]
+    assert measured == [False, True, True]
+    again = Fake("winograd")
+    assert tune(spec, Options(every), LONG, stopwatch=again) == found
+    assert again.variants == []
+
+
+def test_time_is_shared_out_among_the_targets(spec: Path) -> None:
+    ends: list[float] = []
+
+    def note(variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
+        ends.append(until)
+        return Fake("direct")(variants, until)
+
+    start = time.monotonic()
+    tune(spec, Options("x86-64,x86-64-v2"), 1000.0, stopwatch=note)
+    first, second = (end - start for end in ends)
+    assert 500 <= first < 550
+    assert 1000 <= second < 1050
+
+
+def test_interrupted_at_the_second_target_the_first_is_remembered(spec: Path) -> None:
+    def interrupt(variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
+        if variants[0].program.target.name == "x86-64":
+            raise KeyboardInterrupt
+        return Fake("direct")(variants, until)
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(spec, Options("x86-64,x86-64-v2"), LONG, stopwatch=interrupt)
+    (file,) = memory().iterdir()
+    assert list(read_tuning(file).targets) == ["x86-64-v2"]
+
+
+def test_a_target_that_cannot_run_here_is_an_error(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNC_PROCESSOR", "x86-64-v2")
+    with pytest.raises(CompileError, match="this machine cannot run code for x86-64-v3"):
+        tune(spec, Options("x86-64-v3"), stopwatch=Fake("direct"))
 
 
 def test_the_real_stopwatch_times_every_kernel_with_candidates(spec: Path) -> None:
-    compiled = compile_spec(spec, options=Options(profile=True, alone=1))
+    found = tune(spec, seconds=LONG, stopwatch=Fake("direct"))
+    compiled = compile_spec(spec, options=Options(profile=True, alone=1, tuning=found))
     (times,) = time_variants([compiled], until=0.0)
     program = compiled.program
     timed = {
@@ -238,38 +311,46 @@ def test_the_real_stopwatch_times_every_kernel_with_candidates(spec: Path) -> No
         if call is not None and (schedule.name, kind, name) in times
         for key in program.kernel(call.kernel).asked
     }
-    several = tune(spec, seconds=LONG, stopwatch=Fake("direct")).kernels.keys()
-    assert several <= timed
+    several = only(found).kernels.keys()
+    assert several <= timed.union(*program.single.asked.values())
     assert all(seconds >= 0 for seconds in times.values())
 
 
-GOOD = {
-    "format": "cnnc tuning 1",
-    "model": "m",
-    "target": "x86-64-v4",
-    "machine": {},
+GOOD_OUTCOME = {
     "samples_alone": {"d": 3},
     "kernels": {"k": {"choice": "direct", "seconds": {"direct": 1e-6}}},
 }
+GOOD = {
+    "format": "cnnc tuning 2",
+    "model": "m",
+    "machine": {},
+    "targets": {"x86-64-v4": GOOD_OUTCOME},
+}
+
+
+def of_target(**change: Any) -> dict[str, Any]:
+    return {"targets": {"x86-64-v4": GOOD_OUTCOME | change}}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"format": "cnnc tuning 9"}, "its format is"),
-        ({"target": "z80"}, "target 'z80' is none of"),
-        ({"target": ["x"]}, "is none of"),
+        ({"targets": {"z80": GOOD_OUTCOME}}, "target 'z80' is none of"),
+        ({"targets": ["x86-64"]}, "targets is no JSON object"),
+        ({"targets": {}}, "it has no target"),
+        ({"targets": {"x86-64": 3}}, "target x86-64 is no JSON object"),
         ({"model": 3}, "model is 3"),
         ({"machine": None}, "machine is no JSON object"),
-        ({"samples_alone": {"d": 17}}, "samples_alone has 17"),
-        ({"samples_alone": {"d": True}}, "samples_alone has True"),
-        ({"kernels": []}, "kernels is no JSON object"),
-        ({"kernels": {"k": 3}}, "kernel k is no JSON object"),
-        ({"kernels": {"k": {"seconds": {}}}}, "kernel k has no choice"),
-        ({"kernels": {"k": {"choice": "a"}}}, "seconds of kernel k"),
-        ({"kernels": {"k": {"choice": "a", "seconds": {"a": "1"}}}}, "took '1'"),
-        ({"kernels": {"k": {"choice": "a", "seconds": {"a": -1}}}}, "took -1"),
-        ({"kernels": {"k": {"choice": "a", "seconds": {"a": float("nan")}}}}, "took nan"),
+        (of_target(samples_alone={"d": 17}), "samples_alone has 17"),
+        (of_target(samples_alone={"d": True}), "samples_alone has True"),
+        (of_target(kernels=[]), "kernels is no JSON object"),
+        (of_target(kernels={"k": 3}), "kernel k is no JSON object"),
+        (of_target(kernels={"k": {"seconds": {}}}), "kernel k has no choice"),
+        (of_target(kernels={"k": {"choice": "a"}}), "seconds of kernel k"),
+        (of_target(kernels={"k": {"choice": "a", "seconds": {"a": "1"}}}), "took '1'"),
+        (of_target(kernels={"k": {"choice": "a", "seconds": {"a": -1}}}), "took -1"),
+        (of_target(kernels={"k": {"choice": "a", "seconds": {"a": float("nan")}}}), "took nan"),
     ],
 )
 def test_a_wrong_file_is_refused_in_words(
@@ -277,7 +358,7 @@ def test_a_wrong_file_is_refused_in_words(
 ) -> None:
     path = tmp_path / "t.json"
     path.write_text(json.dumps(GOOD))
-    assert read_tuning(path).alone == {"d": 3}
+    assert read_tuning(path).targets["x86-64-v4"].alone == {"d": 3}
     path.write_text(json.dumps(GOOD | change))
     with pytest.raises(CompileError) as error:
         read_tuning(path)
@@ -302,4 +383,4 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_choices_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="one of algorithm, tuning and choose"):
-        Options(algorithm="direct", tuning=Tuning("x86-64", "m"))
+        Options(algorithm="direct", tuning=Tuning("m", {"x86-64": Outcome()}))

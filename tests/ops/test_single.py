@@ -24,7 +24,7 @@ from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.winograd import F2, F4, whole
-from cnnc.passes.choice import prefer
+from cnnc.passes.choice import Asked, Chosen, prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from cnnc.passes.single import NotSingleError, one_sample
@@ -176,12 +176,19 @@ def _text(networks: Sequence[str]) -> str:
     return "\n".join(["model side {", *body, f"output {', '.join(outputs)}", "}", ""])
 
 
+def in_planes(asked: Asked) -> Chosen:
+    """What keeps results in planes: columns, or the direct sum, which reads them."""
+    forms = {form.ALGORITHM: form for form in reversed(asked.forms)}
+    return Chosen(forms.get("columns") or forms.get("direct") or asked.forms[0])
+
+
 def _forms(module: str, target: str, algorithm: str) -> tuple[Graph, Program]:
     forms = dict(lower(Source("side.cnn", _text(MODULES[module]))))
     graph: Graph = forms["graph"]
     # Threads share every call, however small, of the best target's; of the others' none.
     least = 0 if target == targets_by_lanes()[0] else inf
-    program = plan(fuse(forms["grad"]), TARGETS[target], prefer(algorithm), divided_from=least)
+    choose = in_planes if algorithm == "columns" else prefer(algorithm)
+    program = plan(fuse(forms["grad"]), TARGETS[target], choose, divided_from=least)
     return graph, verify_program(program)
 
 
@@ -258,7 +265,7 @@ def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
 def test_the_lowered_graph_is_well_made(network: str) -> None:
     fused = dict(lower(Source("side.cnn", _text([network]))))["fused"]
     lowered = one_sample(fused, TARGETS["x86-64-v4"])
-    verify_graph(lowered)
+    verify_graph(lowered.graph)
 
 
 def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnnc.codegen.render import render_stub
 from cnnc.compiler import STAGES, Options, lower, open_spec
 from cnnc.diagnostics import Diagnostic
 from cnnc.ir.target import TARGETS
@@ -21,7 +22,9 @@ def test_stages(name: str, target: str) -> None:
     for stage in ("graph", "grad", "fused"):
         verify_graph(forms[stage])
     verify_program(forms["program"])
-    graph, program = forms["graph"], forms["program"]
+    written = forms["pyx"] + render_stub(program := forms["program"], name)
+    assert [line for line in written.splitlines() if len(line) > 100] == []
+    graph = forms["graph"]
     assert program.name == graph.name == name
     assert {slot.name for slot in program.slots} >= {p.name for p in graph.parameters}
     if graph.training is not None:
