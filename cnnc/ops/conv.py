@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import gcd, prod
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ from cnnc.ops.window import (
     spatial,
     window_extents,
 )
+from cnnc.ops.winograd import F2, F4
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +130,21 @@ class Conv(Op):
         return self.pad if wrt in (None, "weight") else ()
 
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
-        direct = self.kernel_form(wrt, layouts, machine)
-        g = self.geometry
-        match wrt:
-            case _ if not winograd.applies(g):
-                return (direct,)
-            case None:
-                x, y = layouts["input"], layouts["result"]
-                other = winograd_kernels.forward(g, x, y, machine, bias=self.bias)
-            case "input":
-                x, y = layouts["result"], layouts["output_grad"]
-                other = winograd_kernels.input_gradient(g, x, y, machine)
-            case "weight":
-                x, y = layouts["input"], layouts["output_grad"]
-                summed = winograd_kernels.weight_gradient(g, x, y, machine)
-                wins = winograd_kernels.weight_wins(summed)
-                return (summed, direct) if wins else (direct, summed)
-            case _:
-                return (direct,)
-        return (other, direct) if winograd_kernels.wins(other) else (direct, other)
+        direct, g = self.kernel_form(wrt, layouts, machine), self.geometry
+        if not winograd.applies(g) or wrt not in (None, "input", "weight"):
+            return (direct,)
+        y = layouts["result" if wrt is None else "output_grad"]
+        if wrt == "weight":
+            summed = winograd_kernels.weight_gradient(g, layouts["input"], y, machine)
+            wins = winograd_kernels.weight_wins(summed)
+            return (summed, direct) if wins else (direct, summed)
+        if wrt is None:
+            make = partial(winograd_kernels.forward, bias=self.bias, x=layouts["input"])
+        else:
+            make = partial(winograd_kernels.input_gradient, x=layouts["result"])
+        return winograd_kernels.ranked(
+            direct, *(make(f, g, y=y, machine=machine) for f in (F2, F4))
+        )
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         g = self.geometry

@@ -97,6 +97,8 @@ class Form:
     MACRO: ClassVar[str] = ""
     ALGORITHM: ClassVar[str] = "direct"
     """What tells it from other forms of the same kernel; see `Op.kernel_forms`."""
+    COARSE: ClassVar[bool] = False
+    """Whether it rounds more than the direct sum does: no training step takes it unless told to."""
 
     def candidate(self) -> str:
         """What a choice calls it: the algorithm, and which of several of that name."""

@@ -16,8 +16,9 @@ from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import Array, Op, Operands, Shape, Trait
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_winograd_forms import WindowTransform, correlate
+from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.window import Geometry, Pads
-from cnnc.ops.winograd import F2, F4, TAPS, Transforms
+from cnnc.ops.winograd import F2, F4, TAPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class WinogradWeight(Op):
     lanes: int
 
     NAME: ClassVar[str] = "winograd_weight"
-    TRANSFORMS: ClassVar[Transforms] = F2
+    TRANSFORMS: ClassVar[Filtering] = F2
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BATCH})
 
     def input_names(self, count: int) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ class WinogradWeight4(WinogradWeight):
     """The same for larger tiles."""
 
     NAME: ClassVar[str] = "winograd4_weight"
-    TRANSFORMS: ClassVar[Transforms] = F4
+    TRANSFORMS: ClassVar[Filtering] = F4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class SingleWinograd(Op):
     lanes: int
 
     NAME: ClassVar[str] = "single_winograd"
-    TRANSFORMS: ClassVar[Transforms] = F2
+    TRANSFORMS: ClassVar[Filtering] = F2
     INPUTS: ClassVar[int | None] = 2
 
     def input_names(self, count: int) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ class SingleWinograd4(SingleWinograd):
     """The same by tiles of 4 x 4 outputs: fewer products, some more rounding."""
 
     NAME: ClassVar[str] = "single_winograd4"
-    TRANSFORMS: ClassVar[Transforms] = F4
+    TRANSFORMS: ClassVar[Filtering] = F4
 
 
 def single_winograd(

@@ -18,8 +18,9 @@ from cnnc.ops.single_strips import (
     WeightTransform,
     strip_of,
 )
+from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.units import ENOUGH
-from cnnc.ops.winograd import TAPS, Transforms
+from cnnc.ops.winograd import TAPS
 from cnnc.ops.winograd_forms import Strip
 
 _FEWEST_TILES, _MOST_TILES = 12, 64
@@ -33,7 +34,7 @@ _IN, _OUT = {2: 28, 4: 120}, {2: 36, 4: 110}
 class WindowTransform(WeightTransform):
     """[filter][channel][tap] -> [filters / lanes][point][channel][lane]."""
 
-    transforms: Transforms
+    transforms: Filtering
 
     TEMPLATE: ClassVar[str] = "single_winograd"
     MACRO: ClassVar[str] = "window"
@@ -51,7 +52,7 @@ class SingleCorrelate(SingleStrips):
     registers of filters, a matrix product a point follows, and the products back to the result.
     """
 
-    transforms: Transforms
+    transforms: Filtering
 
     TEMPLATE: ClassVar[str] = "single_winograd"
     MACRO: ClassVar[str] = "correlate"
@@ -90,6 +91,11 @@ class SingleCorrelate(SingleStrips):
         """A column of a tile of the input."""
         row = self.x.strides()[1]
         return [f"source[{column + i * row}]" for i in range(self.transforms.points)]
+
+    def values_to(self, row: Affine) -> list[str]:
+        """Where a row of points of a tile goes."""
+        n = self.transforms.points
+        return [f"v[{(row * n + j) * self.values_apart}]" for j in range(n)]
 
     def product_column(self, column: Affine) -> list[str]:
         """The products of a column of points."""
@@ -133,7 +139,7 @@ class SingleCorrelate4(SingleCorrelate):
 
 
 def correlate(
-    f: Transforms,
+    f: Filtering,
     channels: int,
     pads: tuple[int, int],
     x: Layout,

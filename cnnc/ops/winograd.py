@@ -10,73 +10,33 @@ infinity or NaN the output is one of both, though not always the same one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cnnc.ops.toom_cook import Matrix, Steps, toom_cook
 from cnnc.ops.window import Geometry
-
-Matrix = tuple[tuple[float, ...], ...]
 
 TAPS = 3
 """Elements of the window along each axis."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transforms:
-    """F(outputs, 3) along one axis: y = result ((weights g) * (values d)), * element by element.
+F2 = toom_cook(2, TAPS, "1")
+"""F(2, 3) as in Lavin and Gray 2016, section 4.1, but for the order of the points and signs."""
 
-    In two dimensions each applies to the rows, then to the columns.
-    """
-
-    outputs: int
-    values: Matrix
-    weights: Matrix
-    result: Matrix
-
-    @property
-    def points(self) -> int:
-        """Elements along an axis of a tile of inputs, and products."""
-        return self.outputs + TAPS - 1
-
-
-F2 = Transforms(
-    2,
-    values=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-    weights=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-    result=((1, 1, 1, 0), (0, 1, -1, -1)),
-)
-"""F(2, 3), Lavin and Gray 2016, section 4.1."""
-
-F4 = Transforms(
-    4,
-    values=(
-        (81 / 64, 0, -45 / 16, 0, 1, 0),
-        (0, -27 / 16, -9 / 4, 3 / 4, 1, 0),
-        (0, 27 / 16, -9 / 4, -3 / 4, 1, 0),
-        (0, -27 / 32, -9 / 16, 3 / 2, 1, 0),
-        (0, 27 / 32, -9 / 16, -3 / 2, 1, 0),
-        (0, 81 / 64, 0, -45 / 16, 0, 1),
-    ),
-    weights=(
-        (64 / 81, 0, 0),
-        (-128 / 243, -32 / 81, -8 / 27),
-        (-128 / 243, 32 / 81, -8 / 27),
-        (32 / 243, 16 / 81, 8 / 27),
-        (32 / 243, -16 / 81, 8 / 27),
-        (0, 0, 1),
-    ),
-    result=(
-        (1, 1, 1, 1, 1, 0),
-        (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2, 0),
-        (0, 9 / 16, 9 / 16, 9 / 4, 9 / 4, 0),
-        (0, 27 / 64, -27 / 64, 27 / 8, -27 / 8, 1),
-    ),
-)
-"""F(4, 3) by the Toom-Cook construction over the points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
+F4 = toom_cook(4, TAPS, "3/4 3/2")
+"""F(4, 3) over the points 0, 3/4, -3/4, 3/2, -3/2 and infinity.
 
 All that is applied to activations is exact in float32. The usual points 1, -1, 2, -2 (Lavin and
 Gray, section 4.3) have twice the error: which points do best is Barabasz et al. 2020, "Error
 analysis and improving the accuracy of Winograd convolution for deep neural networks".
 """
+
+
+def whole(steps: Steps) -> Matrix:
+    """The product of two matrices that are applied one after the other."""
+    first, second = steps
+    columns = transposed(first)
+    return tuple(
+        tuple(sum(x * y for x, y in zip(row, column, strict=True)) for column in columns)
+        for row in second
+    )
 
 
 def transposed(matrix: Matrix) -> Matrix:

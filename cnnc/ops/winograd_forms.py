@@ -13,11 +13,15 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Prepared
 from cnnc.ops.loops import Clipped, Loop, chunked
 from cnnc.ops.tally import Tally
-from cnnc.ops.winograd import TAPS, Transforms
+from cnnc.ops.toom_cook import Filtering
+from cnnc.ops.winograd import TAPS
 
-IN, OUT, WEIGHT = 60, 100, 30
+IN, OUT, WEIGHT = {2: 60, 4: 300}, {2: 100, 4: 250}, {2: 25, 4: 45}
 """Cycles to transform a tile of one channel of the source, of the result, the window of a channel
-pair. Measured, caches included."""
+pair, by the outputs of a tile along an axis. Measured, caches included."""
+
+_LINE = 16
+"""Floats in a cache line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +115,18 @@ class Windows(Form):
     """The weights' transform: [point][filters of a register tile][summed][filter].
 
     weight[m, s] has strides of so many floats; `rows` are the filters of a register tile, which
-    the last one may not fill.
+    the last one may not fill. `lanes` of the summed channels are transformed at once, with all
+    filters of a tile: so many whole registers.
     """
 
-    transforms: Transforms
+    transforms: Filtering
     made: int
     summed: int
     made_stride: int
     summed_stride: int
     flipped: bool
     rows: int
+    lanes: int
 
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "windows"
@@ -131,9 +137,14 @@ class Windows(Form):
         return self.transforms.points
 
     @property
+    def summed_up(self) -> int:
+        """Channels that are summed, up to whole registers; the last ones nobody reads."""
+        return _up(self.summed, self.lanes)
+
+    @property
     def apart(self) -> int:
-        """Floats from one point to the next."""
-        return _up(self.made, self.rows) * self.summed
+        """Floats from one point to the next: no power of two."""
+        return _up(self.made, self.rows) * self.summed_up + _LINE
 
     @property
     def tile(self) -> Loop:
@@ -146,14 +157,27 @@ class Windows(Form):
         return chunked("o", self.made, self.tile)
 
     @property
-    def channel(self) -> Loop:
-        """Over the channels that are summed."""
-        return Loop("c", 0, self.summed)
+    def channels(self) -> Loop:
+        """Over the channels that are summed, some at a time."""
+        return Loop("c0", 0, self.summed, self.lanes)
+
+    @property
+    def channel(self) -> Loop | Clipped:
+        """Over those."""
+        return chunked("c", self.summed, self.channels)
+
+    @property
+    def part(self) -> Loop:
+        """Over the registers that their windows' elements fill, of one tap."""
+        return Loop("part", 0, self.rows)
+
+    def tap_at(self, tap: Affine) -> Affine:
+        """An element of the window, as the weights hold it."""
+        return TAPS * TAPS - 1 - tap if self.flipped else tap
 
     def window_column(self, column: Affine) -> list[str]:
-        """The elements of a column of the window, as the weights hold them."""
-        taps = [column + row * TAPS for row in range(TAPS)]
-        return [f"w[{TAPS * TAPS - 1 - at if self.flipped else at}]" for at in taps]
+        """The elements of a column of the window, of a register of windows."""
+        return [f"g[{column + row * TAPS}][{self.part.at}]" for row in range(TAPS)]
 
     def operands(self) -> tuple[str, ...]:
         return ("weight", "result")
@@ -207,7 +231,7 @@ class Winograd(Form):
         return _up(self.strip.count, self.register[1])
 
     @property
-    def transforms(self) -> Transforms:
+    def transforms(self) -> Filtering:
         """Of weights, values and results."""
         return self.windows.transforms
 
@@ -280,6 +304,11 @@ class Winograd(Form):
         """All outputs of a tile."""
         return [f"y[{i}][{j}]" for i in range(self.outputs) for j in range(self.outputs)]
 
+    def values_to(self, row: Affine) -> list[str]:
+        """Where a row of points of a tile goes."""
+        n = self.transforms.points
+        return [f"v[{(row * n + j) * self.values_apart}]" for j in range(n)]
+
     def product_column(self, column: Affine) -> list[str]:
         """The products of a column of points."""
         rows = range(self.points)
@@ -319,8 +348,9 @@ class Winograd(Form):
         padded = self.made_up * self.summed * tiles * self.tiles_up / self.strip.count
         products = self.points**2 / 2 * padded / 0.85
         # As of a batch of one block, which has the weights' transform for itself.
-        windows = WEIGHT * self.made * self.summed
-        return products + tiles * (self.summed * IN + self.made * OUT) + windows
+        m = self.outputs
+        windows = WEIGHT[m] * self.made * self.summed
+        return products + tiles * (self.summed * IN[m] + self.made * OUT[m]) + windows
 
     def operands(self) -> tuple[str, ...]:
         bias = ("bias",) if self.bias else ()
@@ -333,6 +363,14 @@ class Winograd(Form):
         tally = self.tally.reason if self.tally else ""
         tile = f"tile {rows}x{columns} (channels x tiles), {strip}"
         return f"Winograd F({m}x{m}, 3x3), {tile}{tally}"
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd4(Winograd):
+    """The same by tiles of 4 x 4 outputs: fewer products, some more rounding."""
+
+    ALGORITHM: ClassVar[str] = "winograd4"
+    COARSE: ClassVar[bool] = True
 
 
 def _up(count: int, step: int) -> int:

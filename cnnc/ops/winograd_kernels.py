@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from cnnc.ops.layout import Layout, Machine
+from math import prod
+
+from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Loop, split
+from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.window import Geometry
-from cnnc.ops.winograd import F2, TAPS, transposed
-from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Windows, Winograd
+from cnnc.ops.winograd import F2, TAPS, transposed, whole
+from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Windows, Winograd, Winograd4
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 
 _FEWEST_TILES, _MOST_TILES = 4, 16
 """Of a strip: fewer leave the register tiles too few, more do not pay."""
 
-_PAIR = 2
-"""Tiles of a strip that is to stay in the first-level cache."""
+_NEAR = {2: 2, 4: 4}
+"""The fewest of a strip that is to stay in the first-level cache, by the outputs of a tile."""
 
 _FEWEST_SUMMED, _MOST_SUMMED = 16, 32
 """The same of a weight gradient, whose sums over lanes are the fewer the more tiles it has."""
@@ -25,10 +28,13 @@ _DIRECT, _SUM = 6.5, 4
 """Cycles of an output and channel pair by the direct sum; of a sum over lanes."""
 
 
-def wins(form: Winograd) -> bool:
-    """Whether it should take less time than the direct sum, by a count of cycles."""
-    outputs = form.result.extents[0] * form.result.extents[1]
-    return form.cycles() < _DIRECT * form.made * form.summed * outputs
+def ranked(direct: Form, *others: Winograd) -> tuple[Form, ...]:
+    """What should take the least time first, by a count of cycles."""
+    outputs = prod(others[0].result.extents)
+    sums = _DIRECT * others[0].made * others[0].summed * outputs
+    counted: list[tuple[float, Form]] = [(sums, direct)]
+    counted += [(form.cycles(), form) for form in others]
+    return tuple(form for _, form in sorted(counted, key=lambda pair: pair[0]))
 
 
 def weight_wins(form: WinogradWeightGrad) -> bool:
@@ -38,23 +44,27 @@ def weight_wins(form: WinogradWeightGrad) -> bool:
     padded = y.panels.trips * y.width * x.panels.trips * x.width
     strips = form.strip.around[0].trips * form.strip.around[1].trips
     products = form.points**2 * padded * (tiles / 2 / 0.8 + strips * _SUM)
-    turned = tiles * (x.channels.stop + y.channels.stop) * IN + WEIGHT * pairs
+    turned = tiles * (x.channels.stop + y.channels.stop) * IN[2] + WEIGHT[2] * pairs
     outputs = y.seen.layout.extents[0] * y.seen.layout.extents[1]
     return products + turned < _DIRECT * pairs * outputs
 
 
-def forward(geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool) -> Winograd:
+def forward(
+    f: Filtering, geometry: Geometry, x: Layout, y: Layout, machine: Machine, *, bias: bool
+) -> Winograd:
     """Loops of y from x."""
     pads = tuple(before for before, _ in geometry.pad)
     strides = (x.channels * TAPS * TAPS, TAPS * TAPS)
-    return _correlate(x, "input", y, pads, strides, machine, flipped=False, bias=bias)
+    return _correlate(f, x, "input", y, pads, strides, machine, flipped=False, bias=bias)
 
 
-def input_gradient(geometry: Geometry, x: Layout, y: Layout, machine: Machine) -> Winograd:
+def input_gradient(
+    f: Filtering, geometry: Geometry, x: Layout, y: Layout, machine: Machine
+) -> Winograd:
     """Loops of x's gradient from y's: the correlation with the window turned by half a circle."""
     pads = tuple(TAPS - 1 - before for before, _ in geometry.pad)
     strides = (TAPS * TAPS, x.channels * TAPS * TAPS)
-    return _correlate(y, "output_grad", x, pads, strides, machine, flipped=True, bias=False)
+    return _correlate(f, y, "output_grad", x, pads, strides, machine, flipped=True, bias=False)
 
 
 def weight_gradient(
@@ -73,11 +83,11 @@ def weight_gradient(
     of_x = Seen(x, "input", pads, f.outputs, f.points)
     start = max(of_x.width, of_y.width)
     every = _group(y.channels, height, y.channels + height)
-    second = Half(of_y, transposed(f.result), "o", height, strip.count, start, every)
+    second = Half(of_y, transposed(whole(f.result)), "o", height, strip.count, start, every)
     start += f.points * second.apart
     channel = f.points * strip.count * machine.lanes * 4
     group = _group(x.channels, width, machine.level1 // channel)
-    first = Half(of_x, f.values, "i", width, strip.count, start, group)
+    first = Half(of_x, whole(f.values), "i", width, strip.count, start, group)
     start += f.points * first.apart
     return WinogradWeightGrad(f, machine.lanes, second, first, strip, start)
 
@@ -96,6 +106,7 @@ def _strip(tiles: tuple[int, int], most: int) -> Strip:
 
 
 def _correlate(
+    f: Filtering,
     source: Layout,
     name: str,
     result: Layout,
@@ -106,16 +117,16 @@ def _correlate(
     flipped: bool,
     bias: bool,
 ) -> Winograd:
-    f = F2
     tiles = (-(-result.extents[0] // f.outputs), -(-result.extents[1] // f.outputs))
     made, summed = result.channels, source.channels
-    strip = _strip(tiles, _most(made, summed, machine))
+    strip = _strip(tiles, _most(f, made, summed, machine))
     shape = register_shape(made, strip.count, machine.registers)
     seen = Seen(source, name, (pads[0], pads[1]), f.outputs, f.points)
     up = -(-made // shape[0]) * shape[0]
-    chunk = min(up, max(1, _chunk(strip, machine) // shape[0]) * shape[0])
-    return Winograd(
-        Windows(f, made, summed, *strides, flipped, shape[0]),
+    chunk = min(up, max(1, _chunk(f, strip, machine) // shape[0]) * shape[0])
+    make = Winograd if f.outputs == F2.outputs else Winograd4
+    return make(
+        Windows(f, made, summed, *strides, flipped, shape[0], machine.lanes),
         seen,
         result,
         bias,
@@ -125,23 +136,24 @@ def _correlate(
     )
 
 
-def _most(made: int, summed: int, machine: Machine) -> int:
+def _most(f: Filtering, made: int, summed: int, machine: Machine) -> int:
     """Tiles of a strip.
 
-    As many as the first-level cache holds the transformed source of, at least a pair, where all
+    As many as the first-level cache holds the transformed source of, at least a few, where all
     weights, which each strip reads again, come from the second-level cache. Else as many as that
     one holds beside the products and the weights of a pass.
     """
-    points = F2.points**2
+    points = f.points**2
     tile = points * summed * machine.lanes * 4
     if points * made * summed * 4 <= machine.level2 // 2:
-        return max(_PAIR, min(_MOST_TILES, machine.level1 // tile // _PAIR * _PAIR))
+        few = _NEAR[f.outputs]
+        return max(few, min(_MOST_TILES, machine.level1 // tile // few * few))
     return max(_FEWEST_TILES, min(_MOST_TILES, machine.level2 // 2 // tile))
 
 
-def _chunk(strip: Strip, machine: Machine) -> int:
+def _chunk(f: Filtering, strip: Strip, machine: Machine) -> int:
     """Channels that are made before their products, which stay cached, are turned back."""
-    fitting = machine.level1 // 3 // (F2.points**2 * strip.count * machine.lanes * 4)
+    fitting = machine.level1 // 3 // (f.points**2 * strip.count * machine.lanes * 4)
     return min(_CHUNK, fitting) if fitting >= _FEWEST_MADE else _CHUNK
 
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form
 from cnnc.ops.loops import Clipped, Loop, chunked
-from cnnc.ops.winograd import TAPS, Matrix, Transforms, transposed
+from cnnc.ops.toom_cook import Filtering, Matrix
+from cnnc.ops.winograd import TAPS, transposed
 from cnnc.ops.winograd_forms import Seen, Strip
 
 
@@ -89,7 +90,7 @@ class WinogradWeightGrad(Form):
     at the end.
     """
 
-    transforms: Transforms
+    transforms: Filtering
     lanes: int
     y: Half
     x: Half

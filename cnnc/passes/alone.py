@@ -42,7 +42,8 @@ def samples_alone(
     block = _cycles(graph, forms) + 2 * _large(graph, register, target) / _BEYOND
     weights = 4 * sum(prod(parameter.shape) for parameter in graph.parameters)
     alone = _cycles(lowered, lowered_forms) + 2 * _large(lowered, register, target) / _BEYOND
-    alone += weights / (WEIGHTS_BEYOND if weights > target.level2 else WEIGHTS_WITHIN)
+    cached = min(weights, target.level2)
+    alone += cached / WEIGHTS_WITHIN + (weights - cached) / WEIGHTS_BEYOND
     return max(1, min(target.lanes, int(_GAIN * block / max(1.0, alone))))
 
 
@@ -67,6 +68,6 @@ def _cycles(graph: Graph, forms: Mapping[str, Form]) -> float:
 
 
 def _large(graph: Graph, register: int, target: Target) -> int:
-    """Bytes of the tensors that are larger than the second-level cache."""
+    """Bytes of the tensors that fill the second-level cache."""
     sizes = (register * prod(node.shape) for _, node in _computed(graph))
-    return sum(size for size in sizes if size > target.level2)
+    return sum(size for size in sizes if size >= target.level2)

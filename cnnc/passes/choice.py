@@ -29,7 +29,8 @@ class Asked:
 
     `ways` are other ops that compute the same, each over its own layouts. Which of them is taken
     decides what the program consists of; with which tiles is asked of each by itself. `planes` says
-    that the input lies so: the direct sum reads it as it is, the others a copy in lanes.
+    that the input lies so: the direct sum reads it as it is, the others a copy in lanes. `trains`
+    says that it is a kernel of a training step, for which forms that round more are no candidates.
     """
 
     op: Op
@@ -38,6 +39,7 @@ class Asked:
     target: Target
     ways: tuple[tuple[Op, Layouts], ...] = ()
     planes: bool = False
+    trains: bool = False
 
     @property
     def key(self) -> str:
@@ -48,15 +50,19 @@ class Asked:
         if self.ways:
             direction = f"by {', '.join(sorted(self.candidates()))}"
             direction += " from planes" if self.planes else ""
+        if self.trains and not self.wrt and any(form.COARSE for form in self.forms):
+            direction += " in training"
         return f"{format_value(self.op)} {direction}: {layouts}"
 
     @property
     def forms(self) -> tuple[Form, ...]:
-        """Its algorithms, what should be fastest first."""
+        """Its algorithms, what should be fastest first; what a training step avoids comes last."""
         forms = self.op.kernel_forms(self.wrt, self.layouts, self.target)
         for op, layouts in self.ways:
             forms += op.kernel_forms(self.wrt, layouts, self.target)
-        return tuple(sorted(forms, key=lambda form: form.cycles())) if self.ways else forms
+        if self.ways:
+            forms = tuple(sorted(forms, key=lambda form: form.cycles()))
+        return tuple(sorted(forms, key=lambda form: form.COARSE)) if self.trains else forms
 
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
@@ -74,7 +80,7 @@ class Asked:
         }
         for suffix, machine in sized.items():
             for form in replace(self, target=machine).forms:
-                if form not in found.values():
+                if form not in found.values() and not (self.trains and form.COARSE):
                     found[f"{form.candidate()}{suffix}"] = form
         return found
 

@@ -40,7 +40,7 @@ class Kernels:
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
         op = node.op.of if isinstance(node.op, Gradient) else node.op
         op = strip.part(op) if strip else op
-        asked = Asked(op, wrt, layouts, self.target)
+        asked = Asked(op, wrt, layouts, self.target, trains=room.trains)
         late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
         abreast = op.abreast_form(wrt, layouts, self.target) if node.name in room.abreast else None
         fixed = late or abreast

@@ -47,7 +47,7 @@ def plan(
     `divided_from`.
     """
     main = make_room(graph, 0, target)
-    step = make_room(graph.step, shared_end(main), target) if graph.step else None
+    step = make_room(graph.step, shared_end(main), target, trains=True) if graph.step else None
     slots, ends = _arena(graph, step)
     parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))

@@ -60,6 +60,9 @@ class Room:
     divided_from: float = inf
     """Nanoseconds from which several threads share a call."""
 
+    trains: bool = False
+    """Whether it is that of a training step."""
+
     why: Mapping[str, str] = field(default_factory=dict)
     """By node, why its algorithm was taken, where that was settled before."""
 
@@ -121,6 +124,8 @@ def make_room(
     machine: Machine,
     suffix: str = "",
     divided_from: float = inf,
+    *,
+    trains: bool = False,
 ) -> Room:
     """The room of a graph whose shared floats start behind those of another."""
     segments = find_segments(graph.nodes)
@@ -142,6 +147,7 @@ def make_room(
         _find_abreast(graph, whole, segments, machine),
         suffix,
         divided_from,
+        trains,
     )
     if segments.count > 1:
         room.moves.update(find_moves(graph, whole, segments, strips, machine))

@@ -10,7 +10,9 @@ import pytest
 from cnnc.compiled import Compiled
 from cnnc.compiler import Options, compile_spec
 from cnnc.ir.graph import Graph
-from tests.module.reference import Reference
+from cnnc.ir.interpret import interpret
+from cnnc.passes.differentiate import differentiate
+from tests.module.reference import Reference, close
 from tests.ops.test_kernels import targets_by_lanes
 
 TEXT = """
@@ -50,19 +52,24 @@ train {
 }
 """
 
+EACH = targets_by_lanes()
 NETWORKS = [
-    pytest.param((text, target), id=f"<{name}-{target}>")
-    for name, text in (("strips", TEXT), ("planes", PLANES))
-    for target in targets_by_lanes()
+    pytest.param((text, target, algorithm), id=f"<{name}-{target}-{algorithm}>")
+    for name, text, algorithm, targets in (
+        ("strips", TEXT, "winograd", EACH),
+        ("planes", PLANES, "winograd", EACH),
+        ("planes", PLANES, "winograd4", EACH[:1]),
+    )
+    for target in targets
 ]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def compiled(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Compiled:
-    text, target = request.param
+    text, target, algorithm = request.param
     path = tmp_path_factory.mktemp("strips") / "strips.cnn"
     path.write_text(text)
-    return compile_spec(path, options=Options(target, algorithm="winograd"))
+    return compile_spec(path, options=Options(target, algorithm=algorithm, alone=0))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +102,20 @@ def test_a_step_in_strips_equals_its_reference(
         # A bias in front of a batchnorm has no gradient: what is left is rounding.
         scale = max(float(abs(wanted).max()), 1e-2)
         assert float(abs(net.gradients[name] - wanted).max()) < 2e-4 * scale, name
+
+
+@pytest.mark.parametrize("samples", [1, 16, 33])
+def test_outputs_of_blocks_equal_their_reference(
+    graph: Graph, model_class: Any, samples: int
+) -> None:
+    net = model_class(seed=1, threads=1)
+    images, labels = data(samples)
+    net.train_step(images, labels)  # statistics that are folded into the kernels
+    share = np.full(samples, 1 / samples)
+    feeds = {"image": images.astype(np.float64), "target": labels, "loss_grad": share}
+    parameters = {name: view.astype(np.float64) for name, view in net.parameters.items()}
+    (output,) = graph.outputs
+    close(net(images), interpret(differentiate(graph), feeds, parameters)[output.tensor])
 
 
 def test_strips_give_the_same_bits_for_any_number_of_threads(model_class: Any) -> None:

@@ -22,7 +22,8 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
-from cnnc.ops.winograd import F2, F4, Transforms
+from cnnc.ops.toom_cook import Filtering
+from cnnc.ops.winograd import F2, F4, whole
 from cnnc.passes.choice import Asked, Chosen, prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
@@ -388,7 +389,7 @@ def test_planes_keep_nan_and_infinity_where_they_belong(value: float) -> None:
         np.testing.assert_array_equal(np.isposinf(found), np.isposinf(right), err_msg=output.name)
 
 
-def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]:
+def _largest_error(transforms: Filtering, channels: int) -> tuple[float, float]:
     """Of a tile by the transforms and by the direct sum, both in float32."""
     rng = np.random.default_rng(0)
     n, m = transforms.points, transforms.outputs
@@ -398,7 +399,7 @@ def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]
         w = rng.normal(0, 1 / np.sqrt(9 * channels), (channels, 3, 3)).astype(np.float32)
         values, weights, result = (
             np.array(matrix, np.float32)
-            for matrix in (transforms.values, transforms.weights, transforms.result)
+            for matrix in (whole(transforms.values), transforms.weights, whole(transforms.result))
         )
         products = (weights @ w @ weights.T) * (values @ x @ values.T)
         tile = result @ np.add.accumulate(products)[-1] @ result.T
@@ -413,7 +414,7 @@ def _largest_error(transforms: Transforms, channels: int) -> tuple[float, float]
 @pytest.mark.parametrize(("transforms", "times"), [(F2, 1.0), (F4, 3.0)])
 @pytest.mark.parametrize("channels", [16, 128])
 def test_winograd_rounds_little_more_than_the_direct_sum(
-    transforms: Transforms, times: float, channels: int
+    transforms: Filtering, times: float, channels: int
 ) -> None:
     mine, direct = _largest_error(transforms, channels)
     assert 0 < mine < times * direct

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnnc.ops.toom_cook import FILTERINGS, Filtering, Matrix, toom_cook
-from cnnc.ops.winograd import F4
+from cnnc.ops.winograd import F2, whole
 
 EACH = [
     toom_cook(1, 1, zero=False),
@@ -63,14 +63,19 @@ def test_what_multiplies_activations_is_exact_in_float32(nested: Any) -> None:
             np.testing.assert_array_equal(np.array(matrix, np.float32), np.array(matrix))
 
 
-def test_the_larger_tiles_of_3x3_windows_are_of_the_same_construction() -> None:
-    found = toom_cook(4, 3, "3/4 3/2")
-    order = [4, 0, 1, 2, 3, 5]
-    values = _exactly(found.values[1]) @ _exactly(found.values[0])
-    result = _exactly(found.result[1]) @ _exactly(found.result[0])
-    np.testing.assert_array_equal(values[order], _exactly(F4.values))
-    np.testing.assert_array_equal(result[:, order], _exactly(F4.result))
-    np.testing.assert_allclose(np.array(found.weights)[order], F4.weights, rtol=1e-15)
+def test_the_small_tiles_of_3x3_windows_are_those_of_the_paper_but_for_signs() -> None:
+    values, result = (np.array(whole(steps)) for steps in (F2.values, F2.result))
+    paper = {
+        "values": [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
+        "weights": [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]],
+        "result": [[1, 1, 1, 0], [0, 1, -1, -1]],
+    }
+    order, signs = [2, 0, 1, 3], np.array([-1, 1, 1, 1])
+    np.testing.assert_array_equal(np.abs(values[order]), np.abs(paper["values"]))
+    np.testing.assert_array_equal(
+        np.array(F2.weights)[order] * signs[:, None], np.array(paper["weights"])
+    )
+    np.testing.assert_array_equal(np.abs(result[:, order]), np.abs(paper["result"]))
 
 
 @pytest.mark.parametrize("pairs", ["", "1", "1 2 3"])

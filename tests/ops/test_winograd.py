@@ -5,6 +5,7 @@ Extents that tiles do not divide, smaller than a tile, channels that no register
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from cnnc.ir.target import TARGETS
 from cnnc.ops.conv import Conv
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Example, Shape
-from cnnc.passes.choice import prefer
+from cnnc.passes.choice import Asked, best_guess, prefer
 from tests.ops.test_kernels import (
     check_forward,
     check_gradients,
@@ -49,12 +50,17 @@ CASES = [
 
 
 EACH = [pytest.param(target, id=f"<{target}>") for target in targets_by_lanes()]
+TILES = [
+    pytest.param(target, algorithm, id=f"<{target} {algorithm}>")
+    for algorithm in ("winograd", "winograd4")
+    for target in targets_by_lanes()
+]
 
 
 @cache
-def _forward(target: str) -> tuple[Graph, Any]:
+def _forward(target: str, algorithm: str) -> tuple[Graph, Any]:
     graph = side_by_side(CASES)
-    return graph, compile_graph(graph, TARGETS[target], prefer("winograd"))
+    return graph, compile_graph(graph, TARGETS[target], prefer(algorithm))
 
 
 @cache
@@ -64,9 +70,11 @@ def _training(target: str) -> tuple[Graph, Any]:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 15, 16, 17, 33])
-@pytest.mark.parametrize("target", EACH)
-def test_outputs_and_data_gradients_equal_their_references(target: str, samples: int) -> None:
-    check_forward(*_forward(target), samples)
+@pytest.mark.parametrize(("target", "algorithm"), TILES)
+def test_outputs_and_data_gradients_equal_their_references(
+    target: str, algorithm: str, samples: int
+) -> None:
+    check_forward(*_forward(target, algorithm), samples)
 
 
 @pytest.mark.parametrize("samples", [1, 15, 16, 17, 33])
@@ -89,13 +97,51 @@ def _forms(example: Example, wrt: str | None, target: str = "x86-64-v4") -> tupl
     return op.kernel_forms(wrt, layouts[wrt], TARGETS[target])
 
 
-@pytest.mark.parametrize("wrt", [None, "input", "weight"])
-def test_many_channels_are_winograd_s_and_few_are_direct(wrt: str | None) -> None:
+@pytest.mark.parametrize(
+    ("wrt", "others"),
+    [
+        (None, ["winograd4", "winograd"]),
+        ("input", ["winograd4", "winograd"]),
+        ("weight", ["winograd"]),
+    ],
+)
+def test_many_channels_are_winograd_s_and_few_are_direct(
+    wrt: str | None, others: list[str]
+) -> None:
     many = _forms(_conv(64, (64, 32, 32), 1), wrt)
     few = _forms(_conv(2, (3, 32, 32), 1), wrt)
-    assert [form.ALGORITHM for form in many] == ["winograd", "direct"]
-    assert [form.ALGORITHM for form in few] == ["direct", "winograd"]
+    assert [form.ALGORITHM for form in many] == [*others, "direct"]
+    assert [form.ALGORITHM for form in few] == ["direct", *others]
     assert "Winograd" in many[0].reason()
+
+
+def test_a_plane_that_large_tiles_do_not_fill_has_small_ones() -> None:
+    forms = _forms(_conv(64, (64, 6, 6), 1), None)
+    assert [form.ALGORITHM for form in forms] == ["winograd", "winograd4", "direct"]
+
+
+def _asked(wrt: str | None, *, trains: bool) -> Asked:
+    example = _conv(64, (64, 32, 32), 1)
+    lies = Layout(64, (32, 32), ((1, 1), (1, 1)))
+    names = ("output_grad", "result") if wrt else ("input", "result")
+    return Asked(example.op, wrt, dict.fromkeys(names, lies), TARGETS["x86-64-v4"], trains=trains)
+
+
+@pytest.mark.parametrize("wrt", [None, "input"])
+def test_a_training_step_takes_large_tiles_only_where_it_is_told_to(wrt: str | None) -> None:
+    asked = _asked(wrt, trains=True)
+    assert best_guess(asked).form.ALGORITHM == "winograd"
+    assert not any(form.COARSE for form in asked.candidates().values())
+    assert prefer("winograd4")(asked).form.ALGORITHM == "winograd4"
+
+
+def test_inference_has_large_tiles_and_is_measured_apart_from_training() -> None:
+    asked, trained = _asked(None, trains=False), _asked(None, trains=True)
+    assert best_guess(asked).form.ALGORITHM == "winograd4"
+    assert "winograd4" in asked.candidates()
+    assert asked.key != trained.key
+    few = replace(asked, op=_conv(64, (64, 32, 32), 1, stride=2).op)
+    assert few.key == replace(few, trains=True).key
 
 
 @pytest.mark.parametrize(
