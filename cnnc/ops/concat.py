@@ -22,6 +22,7 @@ from cnnc.ops.op import (
     as_float,
 )
 from cnnc.ops.single import Single, groups_of
+from cnnc.ops.single_join import SingleJoin
 from cnnc.ops.window import Pads, text
 
 
@@ -78,7 +79,7 @@ class Concat(Op):
         self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
     ) -> Single | None:
         if any(count % lanes for count in self.channels[:-1]):
-            return None
+            return Single(SingleJoin(tuple((0, count) for count in self.channels), lanes))
         return Single(Concat(tuple(groups_of(count, lanes) for count in self.channels)))
 
     @classmethod

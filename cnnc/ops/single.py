@@ -14,6 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from cnnc.ops.affine import Affine
+from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop, axes
 from cnnc.ops.op import Array, Input, Op, Operands, Shape, Trait
@@ -25,8 +27,8 @@ class Single:
     """What stands in for an op.
 
     plain: whether it reads its first input as a plain row, with the halo that the caller's array
-    has. packed: what makes, once for many calls, the operand `packed` of the op's weight. others:
-    what computes the same by another algorithm. planes: whether its result is a plain row, lanes
+    has. packed: what makes, once for many calls, the operand `packed` of the op's weight;
+    packed_bias: the same of its bias. others: what computes the same by another algorithm. planes: whether its result is a plain row, lanes
     along the columns (see cnnc.ops.single_planes).
     """
 
@@ -35,6 +37,7 @@ class Single:
     packed: Op | None = None
     others: tuple[Single, ...] = ()
     planes: bool = False
+    packed_bias: Op | None = None
 
 
 def groups_of(channels: int, lanes: int) -> int:
@@ -225,10 +228,50 @@ class ToLanes(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class ToEveryLane(Op):
+    """A tensor of one channel -> the same in every lane, for what has more channels."""
+
+    lanes: int
+
+    NAME: ClassVar[str] = "to_every_lane"
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return inputs[0]
+
+    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
+        return FirstLane(layouts["input"], layouts["result"], self.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLane(Form):
+    """Each register's first lane, broadcast."""
+
+    source: Layout
+    result: Layout
+    lanes: int
+
+    TEMPLATE: ClassVar[str] = "single"
+    MACRO: ClassVar[str] = "to_every_lane"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("input", "result")
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """Over the registers."""
+        return position_loops(self.result)
+
+    def read(self, at: tuple[Affine, ...]) -> Affine:
+        """Where the first lane lies, in floats."""
+        place: Affine = self.source.offset(*at)
+        return place * self.lanes
+
+
+@dataclass(frozen=True, slots=True)
 class PackedWeight(Op):
     """A convolution's weight -> [filters / lanes][channel][tap][lane], zero beyond the filters.
 
-    `filter_step` and `channel_step` are floats from one filter, or channel, to the next.
+    Or another `parameter` that has so many floats for each of its channels. `filter_step` and `channel_step` are floats from one filter, or channel, to the next.
     """
 
     filters: int
@@ -237,6 +280,12 @@ class PackedWeight(Op):
     filter_step: int
     channel_step: int
     lanes: int
+    parameter: str = "weight"
+    group: int = 0
+    """Filters of a group, of a weight that has those of a group's channel together; 0 for others.
+
+    Each group's channels follow on those of the one before.
+    """
 
     NAME: ClassVar[str] = "packed_weight"
     TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BATCH})
@@ -253,9 +302,11 @@ class PackedWeight(Op):
         return (groups_of(self.filters, self.lanes) * self.taps * self.lanes,)
 
     def forward(self, operands: Operands) -> Array:
-        weight = operands["weight"]
-        by_filter = self.filter_step > self.channel_step or self.channels == 1
-        rows = weight if by_filter else np.swapaxes(weight, 0, 1)
+        weight = operands[self.parameter]
+        rows = weight
+        if self.group:
+            grouped = weight.reshape(-1, self.channels, self.group, self.window)
+            rows = np.swapaxes(grouped, 1, 2)
         groups = groups_of(self.filters, self.lanes)
         packed = np.zeros((groups * self.lanes, self.taps), weight.dtype)
         packed[: self.filters] = rows.reshape(self.filters, self.taps)
@@ -279,10 +330,10 @@ class WeightPacking(Form):
         return self.TEMPLATE, "pack_rows" if in_rows else "pack"
 
     def operands(self) -> tuple[str, ...]:
-        return ("weight", "result")
+        return (self.op.parameter, "result")
 
     def floats(self) -> tuple[str, ...]:
-        return ("weight",)
+        return (self.op.parameter,)
 
     @property
     def group(self) -> Loop:
@@ -293,6 +344,13 @@ class WeightPacking(Form):
     def lane(self) -> Loop | Clipped:
         """Over the filters of a register."""
         return lanes_in("lane", self.group, self.op.filters, self.op.lanes)
+
+    def weight_at(self, channel: Affine, tap: Affine) -> str:
+        """Where a tap of a filter lies, in floats, under the loops over filters."""
+        op, filters = self.op, self.group.at * self.op.lanes + self.lane.at
+        place = filters * op.filter_step + channel * op.channel_step + tap
+        more = (op.channels - 1) * op.group * op.window
+        return f"({filters}) // {op.group} * {more} + {place}" if op.group and more else str(place)
 
     @property
     def partial(self) -> bool:

@@ -15,7 +15,7 @@ from cnnc.ir.graph import Graph, Node, Output
 from cnnc.ir.target import Target
 from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
-from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
+from cnnc.ops.single import PlainInput, Single, ToEveryLane, ToLanes, ToRow, grouped, groups_of
 from cnnc.ops.window import Pads
 from cnnc.passes.choice import Asked, Choice, best_guess
 from cnnc.passes.planes import Planes, no_halo
@@ -71,6 +71,8 @@ class _Lowering:
     nodes: list[Node] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
     lanes_of: dict[str, str] = field(default_factory=dict)
+    everywhere: dict[str, str] = field(default_factory=dict)
+    """Tensors of one channel that lie in every lane, too."""
     halos: dict[str, Pads] = field(default_factory=dict)
     """Tensors that are plain rows, each plane with a halo: images, and what lies in planes."""
 
@@ -158,15 +160,21 @@ class _Lowering:
         """Any other op, with what is applied to its result."""
         halo = self.halo_of(node)
         step = self.step(node, op, halo)
-        inputs = [self.in_lanes(name) for name in node.inputs if not step.plain]
+        joins = Trait.ELEMENTWISE in op.TRAITS
+        inputs = [
+            self.beside(name, node.shape) if joins else self.in_lanes(name)
+            for name in node.inputs
+            if not step.plain
+        ]
         if step.plain:
             first = node.inputs[0]
             inputs = [self.rows[first] if halo is not None else self.in_row(first)]
         parameters = node.parameters
-        if step.packed is not None:
-            weight = next(p for p in node.parameters if p.endswith(".weight"))
-            inputs.append(self.pack(weight, step.packed))
-            parameters = tuple(p for p in parameters if p != weight)
+        for made, suffix in ((step.packed, ".weight"), (step.packed_bias, ".bias")):
+            if made is not None:
+                read = next(p for p in node.parameters if p.endswith(suffix))
+                inputs.append(self.pack(read, made))
+                parameters = tuple(p for p in parameters if p != read)
         shape = grouped(node.shape, self.lanes)
         epilogue = tuple(each for each in node.epilogue if isinstance(each, Op))
         if step.planes:
@@ -174,7 +182,7 @@ class _Lowering:
             shape = step.op.output_shape(())
         else:
             epilogue = tuple(self.applied(node, each) for each in epilogue)
-        read = tuple(self.operand(name) for name in node.epilogue_inputs)
+        reads = tuple(self.operand(name, node.shape) for name in node.epilogue_inputs)
         self.add(
             replace(
                 node,
@@ -183,7 +191,7 @@ class _Lowering:
                 parameters=parameters,
                 shape=shape,
                 epilogue=epilogue,
-                epilogue_inputs=read,
+                epilogue_inputs=reads,
             )
         )
         if step.planes:
@@ -217,7 +225,7 @@ class _Lowering:
     def alike(self, name: str, op: Op, shapes: tuple[Shape, ...], result: Shape) -> Op:
         """The op, which treats channels alike."""
         alike = {Trait.ELEMENTWISE, Trait.BY_CHANNEL} & op.TRAITS and Trait.PLACED not in op.TRAITS
-        if not alike or any(shape[0] != result[0] for shape in shapes):
+        if not alike or any(shape[0] not in (1, result[0]) for shape in shapes):
             raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
         return op
 
@@ -249,9 +257,22 @@ class _Lowering:
             self.nodes.append(Node(name, op, (), (weight,), op.output_shape(()), layer=""))
         return name
 
-    def operand(self, name: str) -> str:
+    def operand(self, name: str, result: Shape) -> str:
         """What an epilogue reads: a parameter, or a tensor in lanes."""
-        return self.in_lanes(name) if self.graph.has(name) else name
+        return self.beside(name, result) if self.graph.has(name) else name
+
+    def beside(self, name: str, result: Shape) -> str:
+        """The tensor in lanes, for a result of this shape that one of one channel is spread over."""
+        there = self.in_lanes(name)
+        node = self.graph.node(name)
+        if isinstance(node.op, Op) and Trait.BATCH in node.op.TRAITS:
+            return there
+        if node.shape[0] != 1 or result[0] == 1:
+            return there
+        if name not in self.everywhere:
+            op, shape = ToEveryLane(self.lanes), grouped(node.shape, self.lanes)
+            self.everywhere[name] = self.copy(f"{name}_spread", op, there, shape)
+        return self.everywhere[name]
 
     def in_lanes(self, name: str) -> str:
         """The tensor with its channels in lanes."""

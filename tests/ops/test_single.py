@@ -152,6 +152,62 @@ NETWORKS = {
         yu = yc -> conv(4, 1x4, pad=[0, 2])
         output yp, yq, yr, ys, yt, yu
     """,
+    "groups": """
+        input ga: float32[6, 7, 9]
+        input gb: float32[64, 5, 6]
+        input gc: float32[40, 4, 5]
+        input gd: float32[12, 11]
+        gp = ga -> conv(4, 3x3, pad=1, groups=2) -> relu
+        gq = ga -> conv(18, 3x2, stride=2x1, pad=1, groups=6, bias=no)
+        gr = gb -> conv(32, 3x3, pad=1, dilation=2, groups=2) -> prelu
+        gs = gb -> conv(64, 3x3, stride=2, pad=1, groups=16)
+        gt = gb -> conv(128, 1x1, groups=64)
+        gu = gb -> conv(64, 1x1, groups=32) -> batchnorm
+        gv = gc -> conv(60, 3x3, pad=1, groups=5)
+        gw = gc -> conv_transpose(40, 3x3, stride=2, pad=1, groups=40)
+        gx = gb -> conv_transpose(32, 2x2, stride=2, groups=2, bias=no) -> relu
+        gy = gc -> conv_transpose(20, 3x3, stride=2, dilation=2, pad=1, groups=5)
+        gz = gd -> conv(8, 5, pad=2, groups=4) -> conv(2, 3, stride=2, groups=2)
+        g0 = gb -> conv_transpose(64, 3x2, groups=16)
+        g1 = gb -> conv(96, 3x3, pad=1, groups=2) -> relu
+        output gp, gq, gr, gs, gt, gu, gv, gw, gx, gy, gz, g0, g1
+    """,
+    "norms": """
+        input na: float32[6, 5, 7]
+        input nb: float32[40, 3, 4]
+        input nc: float32[24, 19]
+        input nd: float32[21]
+        np = na -> groupnorm(2) -> relu
+        nq = na -> layernorm -> conv(3, 3x3, pad=1)
+        nr = nb -> conv(32, 1x1) -> groupnorm(2, affine=no) -> conv(5, 3x3, pad=1)
+        ns = nb -> softmax
+        nt = nb -> layernorm(affine=no) -> log_softmax
+        nu = nc -> groupnorm(24) -> log_softmax
+        nv = nc -> groupnorm(1) -> softmax -> relu6
+        nw = nd -> layernorm -> dense(17) -> softmax
+        nx = nd -> dense(5) -> groupnorm(5, eps=0.1) -> log_softmax
+        ny = nc -> relu -> normalize(0.5, 2)
+        nz = nd -> dense(3) -> normalize([1, 2, 3], [2, 1, 0.5])
+        output np, nq, nr, ns, nt, nu, nv, nw, nx, ny, nz
+    """,
+    "parts of registers": """
+        input pa: float32[5, 3, 4]
+        input pb: float32[17, 3, 4]
+        input pc: float32[40, 3, 4]
+        input pd: float32[23]
+        input pe: float32[1, 3, 4]
+        pp = concat(pa, pb, pc) -> conv(3, 3x3, pad=1)
+        pq = concat(pc, pa, pe, pe, pa) -> batchnorm -> relu
+        pr = pc -> slice(3, 4)
+        ps = pc -> slice(7, 39) -> prelu
+        pt, pu = pd -> split([5, 18])
+        pv = concat(pu, pt) -> dense(9)
+        pw = mul(pb, pe) -> conv(2, 1x1)
+        px = pa -> conv(1, 1x1) -> sigmoid
+        py = sub(pa, px) -> relu
+        pz = pt -> slice(1, 3)
+        output pp, pq, pr, ps, pt, pu, pv, pw, py, pz
+    """,
 }
 MODULES = {
     "usual": ("convolutions", "rows", "winograd"),
@@ -159,6 +215,7 @@ MODULES = {
     "winograd": ("winograd",),
     "columns": ("columns",),
     "along rows": ("long windows", "wide windows"),
+    "across lanes": ("groups", "norms", "parts of registers"),
 }
 """What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
@@ -199,6 +256,7 @@ def _cases() -> list[Any]:
     found += [("winograd", target, "winograd4") for target in (first, others[0])]
     found += [("columns", target, "columns") for target in (first, *others)]
     found += [("along rows", target, "winograd1d") for target in (first, *others)]
+    found += [("across lanes", target, "direct") for target in (first, *others)]
     return [
         pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
         for module, target, algorithm in [*found, ("others", first, "direct")]
