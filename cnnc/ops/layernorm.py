@@ -79,9 +79,7 @@ class LayerNorm(Op):
     def for_single(
         self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
     ) -> Single | None:
-        return single_norm(
-            single(inputs), 1, self.eps, affine=self.affine, each=True, lanes=lanes
-        )
+        return single_norm(single(inputs), 1, self.eps, affine=self.affine, each=True, lanes=lanes)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return EVERYTHING

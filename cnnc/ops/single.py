@@ -8,7 +8,7 @@ says how an op is computed so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop, axes
 from cnnc.ops.op import Array, Input, Op, Operands, Shape, Trait
+from cnnc.ops.units import UNITS, trips_along, within
 from cnnc.ops.window import Pads
 
 
@@ -137,6 +138,8 @@ class LaneCopy(Form):
     source: Layout
     result: Layout
     lanes: int
+    shared: int | None = None
+    """Which of the loops over positions threads share."""
 
     TEMPLATE: ClassVar[str] = "single"
 
@@ -144,7 +147,13 @@ class LaneCopy(Form):
         return self.TEMPLATE, self.macro.replace("store", "to_row")
 
     def operands(self) -> tuple[str, ...]:
-        return (self.read, "result")
+        return (self.read, *(UNITS if self.shared is not None else ()), "result")
+
+    def divided(self) -> LaneCopy:
+        return replace(self, shared=0 if self.every and self.every[0].trips > 1 else None)
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     @property
     def hands_back(self) -> bool:
@@ -167,10 +176,15 @@ class LaneCopy(Form):
         return lanes_in("lane", self.group, self.channels, self.lanes)
 
     @property
-    def space(self) -> tuple[Loop, ...]:
-        """Over the positions."""
+    def every(self) -> tuple[Loop, ...]:
+        """Over all positions."""
         extents = self.grouped.extents
         return tuple(Loop(n, 0, m) for n, m in zip(axes(len(extents)), extents, strict=True))
+
+    @property
+    def space(self) -> tuple[Loop | Clipped, ...]:
+        """Over those that a call copies."""
+        return within(self.every, self.shared)
 
     @property
     def places(self) -> tuple[object, object]:

@@ -167,7 +167,11 @@ class SingleForm(Form):
         if self.groups:
             source: Affine = self.groups.source(filters) * self.x.strides()[0]
             return self.groups.pointers(source + place)
-        return (f"x = <const float*>input + {place}" if str(place) != "0" else "x = <const float*>input",)
+        return (
+            f"x = <const float*>input + {place}"
+            if str(place) != "0"
+            else "x = <const float*>input",
+        )
 
     def value(self, offset: Affine) -> str:
         """What a register of weights is multiplied by, so far from there."""

@@ -65,7 +65,9 @@ class Groups:
             return ("cdef const vec* x",)
         if self.moved:
             return ("cdef const vec* x", "cdef vmask lanes")
-        later = f"cdef vmask later[{self.most - 1}]" if self.most > 1 else "cdef vmask* later = NULL"
+        later = (
+            f"cdef vmask later[{self.most - 1}]" if self.most > 1 else "cdef vmask* later = NULL"
+        )
         return (
             f"cdef const float* x[{self.most}]",
             later,
@@ -137,7 +139,7 @@ class Groups:
         """Cycles to make a register of inputs."""
         if self.whole or self.channels == self.filters == 1:
             return 0
-        return 1 if self.moved else self.most
+        return 1 if self.moved else 0.7 * self.most
 
     @property
     def text(self) -> str:

@@ -76,7 +76,7 @@ class JoinedLanes(Form):
         return (*names, *(UNITS if self.ranged else ()), "result")
 
     def divided(self) -> JoinedLanes:
-        return replace(self, ranged=bool(self.space))
+        return replace(self, ranged=bool(self.space) and self.space[0].trips > 1)
 
     def units(self) -> int:
         return self.space[0].trips if self.ranged else 1

@@ -141,4 +141,3 @@ def single_norm(
         PackedWeight(shape[0], 1, space, space, space, lanes, name) for name in ("weight", "bias")
     )
     return Single(op, packed=weight, packed_bias=bias)
-

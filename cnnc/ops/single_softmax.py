@@ -51,7 +51,7 @@ class LanesSoftmax(Form):
         return ("input", *(UNITS if self.ranged else ()), "result")
 
     def divided(self) -> LanesSoftmax:
-        return replace(self, ranged=bool(self.result.extents))
+        return replace(self, ranged=self.result.extents[:1] > (1,))
 
     def units(self) -> int:
         return self.result.extents[0] if self.ranged else 1

@@ -14,7 +14,7 @@ from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.ops.units import UNITS
-from cnnc.passes.cost import node_cost
+from cnnc.passes.cost import node_cost, shared_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
@@ -170,8 +170,11 @@ class Caller:
         strip = self.room.strips.get(node.name)
         if strip is None:
             pieces, units = kernel.form.pieces(), kernel.form.units()
-            shared = max(pieces, units) > 1 or kernel.form.piece_sizes()
-            cost = node_cost(node, self.room.graph) if shared else 0
+            cost = 0
+            if units > 1:
+                cost = shared_cost(node, self.room.graph, self.kernels.target.lanes)
+            elif pieces > 1 or kernel.form.piece_sizes():
+                cost = node_cost(node, self.room.graph)
             return Call(
                 kernel.name, tuple(operands), node.name, pieces=pieces, units=units, cost=cost
             )

@@ -41,6 +41,11 @@ def node_cost(node: Node, graph: Graph) -> int:
     return ceil(_multiply_adds(node, graph) / _MULTIPLY_ADDS)
 
 
+def shared_cost(node: Node, graph: Graph, lanes: int) -> int:
+    """The same with what it reads and writes, for a node of a single sample."""
+    return node_cost(node, graph) + ceil(_elements(node, graph) * lanes * 4 / _BYTES)
+
+
 def _multiply_adds(node: Node, graph: Graph) -> int:
     """Of one sample."""
     match node.op:

@@ -13,7 +13,7 @@ from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
 from cnnc.passes.choice import Asked, Choice, Chosen, best_guess
-from cnnc.passes.cost import node_cost
+from cnnc.passes.cost import shared_cost
 from cnnc.passes.room import Room
 
 
@@ -51,7 +51,8 @@ class Kernels:
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
             form, node = array, replace(node, epilogue=source.epilogue)
-        if node_cost(node, room.graph) >= room.divided_from:
+        once = node.name in room.segments.batch
+        if not once and shared_cost(node, room.graph, self.target.lanes) >= room.divided_from:
             parts = form.divided()
             form = parts if parts.units() > 1 else form
         if strip is not None and form.prepared() is not None:
