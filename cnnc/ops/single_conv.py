@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import Op, Shape
-from cnnc.ops.single import PackedWeight, Single, groups_of
+from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
 from cnnc.ops.single_groups import Groups
+from cnnc.ops.single_packing import PackedWeight
 from cnnc.ops.single_winograd import single_winograd as winograd
 from cnnc.ops.single_winograd1d import single_winograd1d as winograd1d
 from cnnc.ops.window import Geometry, Pads

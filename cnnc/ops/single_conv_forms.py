@@ -197,7 +197,7 @@ def transposed(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> Single
     across = -(-y.extents[-1] // op.geometry.stride[-1])
     if op.groups is not None:
         columns, groups = _tile(op.groups, across, machine)
-        filters = ((Loop("o0", 0, y.channels, groups), groups),)
+        filters: Tiles = ((Loop("o0", 0, y.channels, groups), groups),)
     else:
         columns, groups = register_tile(across, y.channels, machine.registers)
         filters = tile_loops("o0", y.channels, groups)

@@ -15,7 +15,8 @@ from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop, tile_loops
 from cnnc.ops.op import Op, Shape
-from cnnc.ops.single import PackedWeight, Single
+from cnnc.ops.single import Single
+from cnnc.ops.single_packing import PackedWeight
 
 _SUMS = 4
 """Sums at once: one alone would wait for itself."""

@@ -122,6 +122,8 @@ class _Lowering:
         readers = self.graph.consumers(node.name)
         if len(node.shape) < 2 or node.shape[0] > _SCALARS or not readers:
             return None
+        if any(output.tensor == node.name for output in self.graph.outputs):
+            return None
         halo = tuple((0, 0) for _ in node.shape[1:])
         for reader in readers:
             if not isinstance(reader.op, Op) or node.name in reader.epilogue_inputs:
@@ -262,7 +264,7 @@ class _Lowering:
         return self.beside(name, result) if self.graph.has(name) else name
 
     def beside(self, name: str, result: Shape) -> str:
-        """The tensor in lanes, for a result of this shape that one of one channel is spread over."""
+        """The tensor in lanes; in every lane, if it has one channel and the result has more."""
         there = self.in_lanes(name)
         node = self.graph.node(name)
         if isinstance(node.op, Op) and Trait.BATCH in node.op.TRAITS:
