@@ -185,7 +185,7 @@ class Caller:
     def cost(self, form: Form, node: Node) -> int:
         """Nanoseconds of a call that threads share, 0 of any other."""
         if form.units() > 1:
-            return shared_cost(node, self.room.graph, self.kernels.target.lanes)
+            return shared_cost(node, form, self.room.graph, self.kernels.target.lanes)
         shared = form.pieces() > 1 or form.piece_sizes()
         return node_cost(node, self.room.graph) if shared else 0
 

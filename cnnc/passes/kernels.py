@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import isinf
 
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
@@ -51,8 +52,7 @@ class Kernels:
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
             form, node = array, replace(node, epilogue=source.epilogue)
-        once = node.name in room.segments.batch
-        if not once and shared_cost(node, room.graph, self.target.lanes) >= room.divided_from:
+        if self.is_shared(form, node, room):
             parts = form.divided()
             form = parts if parts.units() > 1 else form
         if strip is not None and form.prepared() is not None:
@@ -63,6 +63,12 @@ class Kernels:
             name, form, node, room, "" if late else asked.key, chosen.why
         )
         return self.made[asked_for]
+
+    def is_shared(self, form: Form, node: Node, room: Room) -> bool:
+        """Whether threads share the calls of a kernel, if it can be."""
+        if isinf(room.divided_from) or node.name in room.segments.batch:
+            return False
+        return shared_cost(node, form, room.graph, self.target.lanes) >= room.divided_from
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:
         """The form, adding up a batch norm's gradient if that is what it makes and it can."""
