@@ -33,7 +33,9 @@ def lanes_header(target: Target) -> dict[str, str]:
         "count": str(lanes),
         "bytes": str(lanes * 4),
         "sum": "\n        ".join(f"v += {other};" for other in turned),
-        "largest": "\n        ".join(f"v = vmaximum(v, {other});" for other in turned),
+        "largest": "\n        ".join(
+            f"o = {other};\n        v = vmaximum(v, o);" for other in turned
+        ),
         "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
     }
