@@ -15,7 +15,8 @@ from cnnc.ir.graph import Graph, Node, Output
 from cnnc.ir.target import Target
 from cnnc.ops.layout import Layout, Layouts
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
-from cnnc.ops.single import PlainInput, Single, ToEveryLane, ToLanes, ToRow, grouped, groups_of
+from cnnc.ops.single import PlainInput, Single, grouped, groups_of
+from cnnc.ops.single_copies import ToEveryLane, ToLanes, ToRow
 from cnnc.ops.window import Pads
 from cnnc.passes.choice import Asked, Choice, best_guess
 from cnnc.passes.planes import Planes, no_halo
