@@ -156,6 +156,8 @@ class Caller:
                 operands.append(Operand(pointer, "work", "scratch", at))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer.endswith("_step"):
+                operands.append(self.block_step(pointer, bound[pointer.removesuffix("_step")]))
             elif pointer == "prepared":
                 operands.append(self.prepared(pointer, node))
             elif pointer == "moved":
@@ -176,6 +178,7 @@ class Caller:
                 pieces=kernel.form.pieces(),
                 units=kernel.form.units(),
                 cost=self.cost(kernel.form, node),
+                abreast=kernel.form.abreast(),
             )
         stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
         turns = Turns(strip.number, strip.count, strip.cut.value)
@@ -270,6 +273,12 @@ class Caller:
         if root in self.memory.kept_offsets:
             return Operand(pointer, "kept", name, self.memory.kept_offsets[root])
         return Operand(pointer, "work", name, self.memory.offsets[root])
+
+    def block_step(self, pointer: str, name: str) -> Operand:
+        """How far a tensor lies from that of the next block, for blocks side by side."""
+        if self.operand(pointer, name).space == "kept":
+            return Operand(pointer, "number", name, self.memory.kept_size)
+        return Operand(pointer, "workspace", name, 0)
 
     def result(self, node: Node) -> Operand:
         """Where a node writes."""

@@ -43,7 +43,9 @@ class Kernels:
         op = strip.part(op) if strip else op
         asked = Asked(op, wrt, layouts, self.target)
         late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
-        chosen = Chosen(late) if late else self.choose(asked)
+        abreast = op.abreast_form(wrt, layouts, self.target) if node.name in room.abreast else None
+        fixed = late or abreast
+        chosen = Chosen(fixed) if fixed else self.choose(asked)
         name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
         if node.name in room.segments.batch or (node.layer and wrt is None):
             name = node.name
@@ -60,7 +62,7 @@ class Kernels:
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
         self.made[asked_for] = self.share(
-            name, form, node, room, "" if late else asked.key, chosen.why
+            name, form, node, room, "" if fixed else asked.key, chosen.why
         )
         return self.made[asked_for]
 

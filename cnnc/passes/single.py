@@ -163,21 +163,7 @@ class _Lowering:
         """Any other op, with what is applied to its result."""
         halo = self.halo_of(node)
         step = self.step(node, op, halo)
-        joins = Trait.ELEMENTWISE in op.TRAITS
-        inputs = [
-            self.beside(name, node.shape) if joins else self.in_lanes(name)
-            for name in node.inputs
-            if not step.plain
-        ]
-        if step.plain:
-            first = node.inputs[0]
-            inputs = [self.rows[first] if halo is not None else self.in_row(first)]
-        parameters = node.parameters
-        for made, suffix in ((step.packed, ".weight"), (step.packed_bias, ".bias")):
-            if made is not None:
-                read = next(p for p in node.parameters if p.endswith(suffix))
-                inputs.append(self.pack(read, made))
-                parameters = tuple(p for p in parameters if p != read)
+        inputs, parameters = self.read(node, op, step, halo)
         shape = grouped(node.shape, self.lanes)
         epilogue = tuple(each for each in node.epilogue if isinstance(each, Op))
         if step.planes:
@@ -190,7 +176,7 @@ class _Lowering:
             replace(
                 node,
                 op=step.op,
-                inputs=tuple(inputs),
+                inputs=inputs,
                 parameters=parameters,
                 shape=shape,
                 epilogue=epilogue,
@@ -203,6 +189,25 @@ class _Lowering:
             self.lanes_of[node.name] = node.name
         if step.planes or len(node.shape) == 1:
             self.rows[node.name] = node.name
+
+    def read(
+        self, node: Node, op: Op, step: Single, halo: Pads | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tensors that the op which stands in reads, packed ones last, and its parameters."""
+        if step.plain:
+            first = node.inputs[0]
+            inputs = [self.rows[first] if halo is not None else self.in_row(first)]
+        elif Trait.ELEMENTWISE in op.TRAITS:
+            inputs = [self.beside(name, node.shape) for name in node.inputs]
+        else:
+            inputs = [self.in_lanes(name) for name in node.inputs]
+        parameters = node.parameters
+        for made, suffix in ((step.packed, ".weight"), (step.packed_bias, ".bias")):
+            if made is not None:
+                weight = next(p for p in parameters if p.endswith(suffix))
+                inputs.append(self.pack(weight, made))
+                parameters = tuple(p for p in parameters if p != weight)
+        return tuple(inputs), parameters
 
     def halo_of(self, node: Node) -> Pads | None:
         """The halo of a node's first input, where it reads that as a plain row."""
