@@ -96,7 +96,7 @@ class LaneCopy(Form):
     def squares(self) -> tuple[Loop, ...]:
         """Over the squares of lanes x lanes floats of a row; the last one ends with the row.
 
-        None where a row is shorter, or where few channels are copied sooner one by one.
+        There are none where a row is shorter, or where few channels are copied sooner one by one.
         """
         width = self.every[-1].stop if self.every else 0
         columns_shared = self.shared is not None and len(self.every) == 1
