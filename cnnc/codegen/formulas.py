@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from cnnc.codegen.templates import has_macro, macro
-from cnnc.codegen.text import number
+from cnnc.codegen.text import number, plus
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import broadcast_offset, is_placed
 from cnnc.ops.layout import Layout
@@ -43,9 +43,18 @@ class Place:
         """A constant by channel; one value for all channels is written as a number."""
         if len(set(values)) == 1:
             return number(values[0])
+        return f"{self._table(values)}[{self.channel}]"
+
+    def constants(self, values: tuple[float, ...], lanes: int) -> str:
+        """The same where a channel is a register of so many: whole registers of values."""
+        if len(set(values)) == 1:
+            return number(values[0])
+        return f"vload({plus(self._table(values), self.channel * lanes)})"
+
+    def _table(self, values: tuple[float, ...]) -> str:
         if values not in self.tables:
             self.tables.append(values)
-        return f"table{self.tables.index(values)}[{self.channel}]"
+        return f"table{self.tables.index(values)}"
 
 
 def expression(op: Op | Gradient, place: Place, *operands: str) -> str:

@@ -14,8 +14,8 @@ def lanes_header(target: Target) -> dict[str, str]:
     """The lane count and shuffles as C text, for templates/lanes.pyx.j2."""
     lanes = target.lanes
     steps = [lanes >> k for k in range(1, lanes.bit_length())]
-    rotate = [
-        f"v += __builtin_shufflevector(v, v, {_list((i + step) % lanes for i in range(lanes))});"
+    turned = [
+        f"__builtin_shufflevector(v, v, {_list((i + step) % lanes for i in range(lanes))})"
         for step in steps
     ]
     stages = []
@@ -27,9 +27,15 @@ def lanes_header(target: Target) -> dict[str, str]:
         **_by_fours(lanes),
         "evens": _list(2 * i for i in range(lanes)),
         "odds": _list(2 * i + 1 for i in range(lanes)),
+        # Macros: a shuffle wants numbers that are constants before anything is inlined.
+        "shifted": _lines(f"(lanes) + {i}" for i in range(lanes)),
+        "joined": _lines(f"{i} + ({i} < (lanes) ? 0 : {lanes} - (lanes))" for i in range(lanes)),
         "count": str(lanes),
         "bytes": str(lanes * 4),
-        "sum": "\n        ".join(rotate),
+        "sum": "\n        ".join(f"v += {other};" for other in turned),
+        "largest": "\n        ".join(
+            f"o = {other};\n        v = vmaximum(v, o);" for other in turned
+        ),
         "sums": "\n".join(_halving(*stage) for stage in reversed(stages)),
         "turns": "\n".join(_stage(*stage) for stage in stages),
     }
@@ -68,6 +74,13 @@ def _halving(step: int, low: str, high: str) -> str:
             t[r] += __builtin_shufflevector(
                 a, b, {high});
         }}"""
+
+
+def _lines(values: Iterable[str]) -> str:
+    """The same on lines of a macro, two on each."""
+    listed = list(values)
+    pairs = (", ".join(listed[i : i + 2]) for i in range(0, len(listed), 2))
+    return ", \\\n        ".join(pairs)
 
 
 def _list(values: Iterable[int]) -> str:

@@ -28,7 +28,8 @@ from cnnc.ops.input import InputLoad, OutputStore
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient
 from cnnc.ops.pool_kernels import Pool
-from cnnc.ops.single import LaneCopy, PlainLoad
+from cnnc.ops.single import PlainLoad
+from cnnc.ops.single_copies import LaneCopy
 from cnnc.version import __version__
 
 

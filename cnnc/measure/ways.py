@@ -14,7 +14,7 @@ from statistics import fmean
 from cnnc.ir.graph import Node
 from cnnc.ir.program import Program, Single
 from cnnc.measure.step import Place
-from cnnc.ops.single import ToLanes, ToRow
+from cnnc.ops.single_copies import ToLanes, ToRow
 
 Reach = Mapping[str, set[str]]
 """By a layer: those that follow it in planes, in whichever variant."""

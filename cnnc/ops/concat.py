@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
-from cnnc.ops.loops import Loop
+from cnnc.ops.loops import Clipped, Loop
 from cnnc.ops.margins import narrow
 from cnnc.ops.op import (
     Array,
@@ -22,6 +22,8 @@ from cnnc.ops.op import (
     as_float,
 )
 from cnnc.ops.single import Single, groups_of
+from cnnc.ops.single_join import SingleJoin
+from cnnc.ops.units import UNITS, within
 from cnnc.ops.window import Pads, text
 
 
@@ -78,7 +80,7 @@ class Concat(Op):
         self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
     ) -> Single | None:
         if any(count % lanes for count in self.channels[:-1]):
-            return None
+            return Single(SingleJoin(tuple((0, count) for count in self.channels), lanes))
         return Single(Concat(tuple(groups_of(count, lanes) for count in self.channels)))
 
     @classmethod
@@ -97,11 +99,13 @@ class ConcatPart:
     name: str
     source: Layout
     first: int
+    shared: bool = False
+    """Whether a call copies some rows only."""
 
     @property
-    def loops(self) -> tuple[Loop, ...]:
+    def loops(self) -> tuple[Loop | Clipped, ...]:
         """Over every element that is copied."""
-        return position_loops(self.source)
+        return within(position_loops(self.source), 1 if self.shared else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,26 @@ class ConcatCopy(Form):
     MACRO: ClassVar[str] = "copy"
 
     def operands(self) -> tuple[str, ...]:
-        return (*(part.name for part in self.parts), "result")
+        names = tuple(part.name for part in self.parts)
+        return (*names, *(UNITS if self.ranged else ()), "result")
+
+    @property
+    def ranged(self) -> bool:
+        """Whether a call copies some rows only."""
+        return self.parts[0].shared
+
+    def divided(self) -> ConcatCopy:
+        if not self.result.extents or self.result.extents[0] < 2:
+            return self
+        return replace(self, parts=tuple(replace(part, shared=True) for part in self.parts))
+
+    def units(self) -> int:
+        return self.result.extents[0] if self.ranged else 1
 
     def flat(self) -> ConcatCopy:
-        if not all(layout.dense for layout in (self.result, *(p.source for p in self.parts))):
+        if self.ranged or not all(
+            layout.dense for layout in (self.result, *(p.source for p in self.parts))
+        ):
             return self
         plane = self.result.strides()[0]
         rows = tuple(ConcatPart(p.name, p.source.flat(), p.first * plane) for p in self.parts)

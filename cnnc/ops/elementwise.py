@@ -9,13 +9,14 @@ parameter (which the formula indexes itself).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
-from cnnc.ops.loops import Loop, axes
+from cnnc.ops.loops import Clipped, Loop, axes
 from cnnc.ops.op import Gradient, Op, Shape, Trait
+from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +27,32 @@ class Elementwise(Form):
     reads: tuple[str, ...]
     layouts: tuple[Layout | None, ...]
     result: Layout
-    loops: tuple[Loop, ...]
+    every: tuple[Loop, ...]
+    shared: int | None = None
+    """Which of its loops threads share."""
 
     TEMPLATE: ClassVar[str] = "elementwise"
     MACRO: ClassVar[str] = "apply"
 
+    @property
+    def loops(self) -> tuple[Loop | Clipped, ...]:
+        """Over the elements that a call makes."""
+        return within(self.every, self.shared)
+
     def operands(self) -> tuple[str, ...]:
-        return (*self.reads, "result")
+        return (*self.reads, *(UNITS if self.shared is not None else ()), "result")
+
+    def divided(self) -> Elementwise:
+        return replace(self, shared=shared_axis(self.every))
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     def floats(self) -> tuple[str, ...]:
         return _parameters(self.reads, self.layouts)
 
     def flat(self) -> Elementwise:
-        if not in_a_row((self.op,), self.layouts, self.result):
+        if self.shared is not None or not in_a_row((self.op,), self.layouts, self.result):
             return self
         row = self.result.flat()
         layouts = tuple(row for _ in self.layouts)

@@ -5,14 +5,15 @@ One sum alone would wait for itself: tiles of channels keep the adders busy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts
-from cnnc.ops.loops import Loop, tile_loops
+from cnnc.ops.loops import Clipped, Loop, tile_loops
 from cnnc.ops.op import Example, Op, Shape
+from cnnc.ops.units import UNITS, tiles_within, trips
 from cnnc.ops.window import spatial
 
 _TILE = 4
@@ -25,13 +26,26 @@ class GlobalPool(Form):
     template: str
     macro: str
     names: tuple[str, ...]
-    channels: tuple[tuple[Loop, int], ...]
+    every: tuple[tuple[Loop, int], ...]
     space: tuple[Loop, ...]
     x: Layout
     y: Layout
     output: Layout
     result: Layout
     count: int
+    ranged: bool = False
+    """Whether a call makes some tiles of channels only."""
+
+    @property
+    def channels(self) -> tuple[tuple[Loop | Clipped, int], ...]:
+        """Over the tiles that a call makes, with their channels."""
+        return tiles_within(self.every, "0") if self.ranged else self.every
+
+    def divided(self) -> GlobalPool:
+        return replace(self, ranged=trips(self.every) > 1)
+
+    def units(self) -> int:
+        return trips(self.every) if self.ranged else 1
 
     @property
     def channel(self) -> Loop:
@@ -46,7 +60,7 @@ class GlobalPool(Form):
         return self.template, self.macro
 
     def operands(self) -> tuple[str, ...]:
-        return (*self.names, "result")
+        return (*self.names, *(UNITS if self.ranged else ()), "result")
 
 
 def global_shape(shape: Shape, layer: str, keep: bool) -> Shape:

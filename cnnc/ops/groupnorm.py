@@ -25,7 +25,9 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.sight import EVERYTHING, Sight
-from cnnc.ops.window import text
+from cnnc.ops.single import Single
+from cnnc.ops.single_norm import single_norm
+from cnnc.ops.window import Pads, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,13 @@ class GroupNorm(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return norm(wrt, self.groups, self.eps, self.affine, False, layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return single_norm(
+            single(inputs), self.groups, self.eps, affine=self.affine, each=False, lanes=lanes
+        )
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return EVERYTHING

@@ -24,6 +24,9 @@ from cnnc.ops.op import (
     single,
 )
 from cnnc.ops.sight import EVERYTHING, Sight
+from cnnc.ops.single import Single
+from cnnc.ops.single_norm import single_norm
+from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ class LayerNorm(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return norm(wrt, 1, self.eps, self.affine, True, layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return single_norm(single(inputs), 1, self.eps, affine=self.affine, each=True, lanes=lanes)
 
     def sight(self, inputs: tuple[Shape, ...]) -> Sight:
         return EVERYTHING

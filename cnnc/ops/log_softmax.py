@@ -15,8 +15,12 @@ from cnnc.ops.op import (
     Operands,
     Shape,
     as_float,
+    single,
 )
+from cnnc.ops.single import Single
+from cnnc.ops.single_softmax import SingleSoftmax
 from cnnc.ops.softmax_kernels import over_channels
+from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class LogSoftmax(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return over_channels(self.NAME, wrt, layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return Single(SingleSoftmax(single(inputs)[0], log=True, lanes=lanes))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

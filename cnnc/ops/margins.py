@@ -8,7 +8,8 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts
-from cnnc.ops.loops import Loop
+from cnnc.ops.loops import Clipped, Loop
+from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 
 First = tuple[int, ...]
 """Where the part begins in the whole: (channel, *position)."""
@@ -22,20 +23,33 @@ class Narrow(Form):
     source: Layout
     result: Layout
     first: First
-    loops: tuple[Loop, ...]
+    every: tuple[Loop, ...]
+    shared: int | None = None
+    """Which of its loops threads share."""
 
     TEMPLATE: ClassVar[str] = "margins"
     MACRO: ClassVar[str] = "narrow"
+
+    @property
+    def loops(self) -> tuple[Loop | Clipped, ...]:
+        """Over the elements that a call copies."""
+        return within(self.every, self.shared)
+
+    def divided(self) -> Narrow:
+        return replace(self, shared=shared_axis(self.every))
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     def moved(self, at: tuple[Affine, ...]) -> tuple[Affine, ...]:
         """Coordinates in the whole, from those in the part."""
         return _moved(at, self.first)
 
     def operands(self) -> tuple[str, ...]:
-        return (self.read, "result")
+        return (self.read, *(UNITS if self.shared is not None else ()), "result")
 
     def flat(self) -> Narrow:
-        row = _row(self.source, self.result, self.first)
+        row = None if self.shared is not None else _row(self.source, self.result, self.first)
         if row is None:
             return self
         source, result = self.source.flat(), self.result.flat()

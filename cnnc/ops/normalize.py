@@ -24,6 +24,9 @@ from cnnc.ops.op import (
     per_channel,
     single,
 )
+from cnnc.ops.single import Single
+from cnnc.ops.single_normalize import SingleNormalize
+from cnnc.ops.window import Pads
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,13 @@ class Normalize(Op):
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return activation(self, wrt, layouts)
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        count = single(inputs)[0]
+        mean, factor = (v * (count // len(v)) for v in (self.mean, self.factor))
+        return Single(SingleNormalize(mean, factor, lanes))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

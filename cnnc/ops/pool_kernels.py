@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TypeAlias
 
@@ -10,6 +10,7 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes
 from cnnc.ops.op import Shape
+from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 from cnnc.ops.window import Pads
 
 
@@ -120,17 +121,34 @@ class Pool(Form):
     macro: str
     names: tuple[str, ...]
     axes: Axes
-    channel: Loop
     x: Layout
     y: Layout
     grad: Layout
     result: Layout
     counts_padding: bool
+    shared: int | None = None
+    """Which of the loops over channels and output positions threads share."""
 
     @property
-    def outputs(self) -> tuple[Loop, ...]:
-        """Loops over output positions."""
-        return tuple(axis.output for axis in self.axes)
+    def every(self) -> tuple[Loop, ...]:
+        """Loops over all channels and output positions."""
+        return (Loop("channel", 0, self.x.channels), *(axis.output for axis in self.axes))
+
+    @property
+    def channel(self) -> Loop | Clipped:
+        """Over the channels that a call makes."""
+        return within(self.every, self.shared)[0]
+
+    @property
+    def outputs(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the output positions that a call makes."""
+        return within(self.every, self.shared)[1:]
+
+    def divided(self) -> Pool:
+        return replace(self, shared=shared_axis(self.every))
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     @property
     def taps(self) -> tuple[Loop | Clipped, ...]:
@@ -184,7 +202,7 @@ class Pool(Form):
         return self.template, self.macro
 
     def operands(self) -> tuple[str, ...]:
-        return (*self.names, "result")
+        return (*self.names, *(UNITS if self.shared is not None else ()), "result")
 
 
 def window_axes(
@@ -218,6 +236,5 @@ def pool(
         grad = layouts["output_grad"]
         x, y = layouts.get("input", layouts["result"]), layouts.get("output", grad)
     macro = "forward" if wrt is None else "input_gradient"
-    channel = Loop("channel", 0, x.channels)
     result = layouts["result"]
-    return Pool(template, macro, reads, pool_axes, channel, x, y, grad, result, counts_padding)
+    return Pool(template, macro, reads, pool_axes, x, y, grad, result, counts_padding)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-import numpy as np
-
-from cnnc.ops.layout import Form, Layout, Layouts, Machine
+from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, axes
-from cnnc.ops.op import Array, Input, Op, Operands, Shape, Trait
+from cnnc.ops.op import Input, Op, Shape
 from cnnc.ops.window import Pads
 
 
@@ -25,9 +23,9 @@ class Single:
     """What stands in for an op.
 
     plain: whether it reads its first input as a plain row, with the halo that the caller's array
-    has. packed: what makes, once for many calls, the operand `packed` of the op's weight. others:
-    what computes the same by another algorithm. planes: whether its result is a plain row, lanes
-    along the columns (see cnnc.ops.single_planes).
+    has. packed: what makes, once for many calls, the operand `packed` of the op's weight;
+    packed_bias: the same of its bias. others: what computes the same by another algorithm. planes:
+    whether its result is a plain row, lanes along the columns (see cnnc.ops.single_planes).
     """
 
     op: Op
@@ -35,6 +33,7 @@ class Single:
     packed: Op | None = None
     others: tuple[Single, ...] = ()
     planes: bool = False
+    packed_bias: Op | None = None
 
 
 def groups_of(channels: int, lanes: int) -> int:
@@ -121,191 +120,8 @@ class PlainLoad(Form):
         return plain_layout(self.shape, ()).offset(*at), self.plain.offset(*at)
 
 
-@dataclass(frozen=True, slots=True)
-class LaneCopy(Form):
-    """Between a plain row and channels in lanes; `macro` says which way.
-
-    `store` is `to_row` into the caller's memory.
-    """
-
-    macro: str
-    read: str
-    channels: int
-    source: Layout
-    result: Layout
-    lanes: int
-
-    TEMPLATE: ClassVar[str] = "single"
-
-    def writer(self) -> tuple[str, str]:
-        return self.TEMPLATE, self.macro.replace("store", "to_row")
-
-    def operands(self) -> tuple[str, ...]:
-        return (self.read, "result")
-
-    @property
-    def hands_back(self) -> bool:
-        """Whether the result is the caller's memory."""
-        return self.macro == "store"
-
-    @property
-    def grouped(self) -> Layout:
-        """Of the side in lanes."""
-        return self.result if self.macro == "to_lanes" else self.source
-
-    @property
-    def group(self) -> Loop:
-        """Over the registers of channels."""
-        return Loop("group", 0, groups_of(self.channels, self.lanes))
-
-    @property
-    def lane(self) -> Loop | Clipped:
-        """Over the channels of a register."""
-        return lanes_in("lane", self.group, self.channels, self.lanes)
-
-    @property
-    def space(self) -> tuple[Loop, ...]:
-        """Over the positions."""
-        extents = self.grouped.extents
-        return tuple(Loop(n, 0, m) for n, m in zip(axes(len(extents)), extents, strict=True))
-
-    @property
-    def places(self) -> tuple[object, object]:
-        """(in lanes, in the row) of an element, in floats."""
-        at = [loop.at for loop in self.space]
-        there = self.grouped.offset(self.group.at, *at) * self.lanes + self.lane.at
-        here = Layout(self.channels, self.grouped.extents)
-        return there, here.offset(self.group.at * self.lanes + self.lane.at, *at)
-
-
 def lanes_in(variable: str, group: Loop, channels: int, lanes: int) -> Loop | Clipped:
     """Over the channels that a register holds; the last may hold fewer."""
     if not group.runs or channels % lanes == 0:
         return Loop(variable, 0, min(channels, lanes))
     return Clipped(variable, "0", f"min({lanes}, {channels - group.at * lanes})")
-
-
-def single_store(channels: int, source: Layout, lanes: int) -> LaneCopy:
-    """The form that hands an output back."""
-    return LaneCopy("store", "input", channels, source, source, lanes)
-
-
-@dataclass(frozen=True, slots=True)
-class ToRow(Op):
-    """Channels in lanes -> the plain row that flatten means."""
-
-    channels: int
-    lanes: int
-
-    NAME: ClassVar[str] = "to_row"
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return (groups_of(self.channels * prod(inputs[0][1:]), self.lanes),)
-
-    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        source, result = layouts["input"], layouts["result"]
-        return LaneCopy("to_row", "input", self.channels, source, result, self.lanes)
-
-
-@dataclass(frozen=True, slots=True)
-class ToLanes(Op):
-    """A plain row -> channels in lanes, (c, *space) of it."""
-
-    shape: Shape
-    lanes: int
-
-    NAME: ClassVar[str] = "to_lanes"
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return grouped(self.shape, self.lanes)
-
-    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        source, result = layouts["input"], layouts["result"]
-        return LaneCopy("to_lanes", "input", self.shape[0], source, result, self.lanes)
-
-
-@dataclass(frozen=True, slots=True)
-class PackedWeight(Op):
-    """A convolution's weight -> [filters / lanes][channel][tap][lane], zero beyond the filters.
-
-    `filter_step` and `channel_step` are floats from one filter, or channel, to the next.
-    """
-
-    filters: int
-    channels: int
-    window: int
-    filter_step: int
-    channel_step: int
-    lanes: int
-
-    NAME: ClassVar[str] = "packed_weight"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.BATCH})
-
-    @property
-    def taps(self) -> int:
-        """Registers of a group of filters."""
-        return self.channels * self.window
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        return ()
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return (groups_of(self.filters, self.lanes) * self.taps * self.lanes,)
-
-    def forward(self, operands: Operands) -> Array:
-        weight = operands["weight"]
-        by_filter = self.filter_step > self.channel_step or self.channels == 1
-        rows = weight if by_filter else np.swapaxes(weight, 0, 1)
-        groups = groups_of(self.filters, self.lanes)
-        packed = np.zeros((groups * self.lanes, self.taps), weight.dtype)
-        packed[: self.filters] = rows.reshape(self.filters, self.taps)
-        turned = packed.reshape(groups, self.lanes, self.taps).transpose(0, 2, 1)
-        return turned.reshape(-1)
-
-    def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
-        return WeightPacking(self)
-
-
-@dataclass(frozen=True, slots=True)
-class WeightPacking(Form):
-    """Squares of lanes x lanes floats are turned, what is left is copied float by float."""
-
-    op: PackedWeight
-
-    TEMPLATE: ClassVar[str] = "single"
-
-    def writer(self) -> tuple[str, str]:
-        in_rows = self.op.filter_step == self.op.taps
-        return self.TEMPLATE, "pack_rows" if in_rows else "pack"
-
-    def operands(self) -> tuple[str, ...]:
-        return ("weight", "result")
-
-    def floats(self) -> tuple[str, ...]:
-        return ("weight",)
-
-    @property
-    def group(self) -> Loop:
-        """Over the registers of filters."""
-        return Loop("group", 0, groups_of(self.op.filters, self.op.lanes))
-
-    @property
-    def lane(self) -> Loop | Clipped:
-        """Over the filters of a register."""
-        return lanes_in("lane", self.group, self.op.filters, self.op.lanes)
-
-    @property
-    def partial(self) -> bool:
-        """Whether some register has lanes without a filter."""
-        return self.op.filters % self.op.lanes != 0
-
-    @property
-    def whole(self) -> Loop:
-        """Over the squares of a group's rows."""
-        op = self.op
-        return Loop("first", 0, op.taps // op.lanes * op.lanes, op.lanes)
-
-    @property
-    def rest(self) -> Loop:
-        """Over the columns that fill no square."""
-        return Loop("tap", self.whole.stop, self.op.taps)

@@ -12,9 +12,11 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import Op, Shape
-from cnnc.ops.single import PackedWeight, Single, groups_of
+from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed
+from cnnc.ops.single_groups import Groups
+from cnnc.ops.single_packing import PackedWeight
 from cnnc.ops.single_winograd import single_winograd as winograd
 from cnnc.ops.single_winograd1d import single_winograd1d as winograd1d
 from cnnc.ops.window import Geometry, Pads
@@ -56,12 +58,20 @@ class SingleConv(Op):
         make = {"conv": forward, "depthwise": depthwise, "transposed": transposed}[self.kind]
         return make(self, x, y, machine)
 
+    @property
+    def groups(self) -> Groups | None:
+        """Those of a convolution that has some, and is not depthwise."""
+        count = self.geometry.groups
+        if count == 1 or self.kind == "depthwise":
+            return None
+        return Groups(count, self.channels // count, self.filters // count, self.lanes)
+
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """In registers: lanes of them in one."""
         groups, window = groups_of(self.filters, self.lanes), prod(self.geometry.kernel)
+        channels = self.channels // self.geometry.groups
         if self.kind == "transposed":
-            return groups * self.channels * prod(self.space) * window
-        channels = 1 if self.kind == "depthwise" else self.channels
+            return groups * channels * prod(self.space) * window
         return groups * channels * window * prod(self.outputs)
 
 
@@ -73,8 +83,8 @@ def single_conv(
     plain: Pads | None,
     *,
     bias: bool,
-) -> Single | None:
-    """For conv: without groups, or a filter for each channel."""
+) -> Single:
+    """For conv."""
     channels, filters = shape[0], output[0]
     window = prod(geometry.kernel)
     if geometry.groups == 1:
@@ -91,19 +101,18 @@ def single_conv(
         )
         others = (Single(columns, plain=True, planes=True),) if geometry.stride[-1] == 1 else ()
         return Single(op, True, packed, others)
-    if geometry.groups != channels or filters != channels:
-        return None
-    op = SingleConv("depthwise", geometry, channels, filters, shape[1:], output[1:], bias, lanes)
-    return Single(op, False, PackedWeight(filters, 1, window, window, window, lanes))
+    kind = "depthwise" if geometry.groups == filters == channels else "conv"
+    op = SingleConv(kind, geometry, channels, filters, shape[1:], output[1:], bias, lanes)
+    each = channels // geometry.groups
+    return Single(op, False, PackedWeight(filters, each, window, each * window, window, lanes))
 
 
 def single_transposed(
     geometry: Geometry, shape: Shape, output: Shape, lanes: int, *, bias: bool
-) -> Single | None:
-    """For conv_transpose without groups."""
-    if geometry.groups != 1:
-        return None
+) -> Single:
+    """For conv_transpose."""
     channels, filters, window = shape[0], output[0], prod(geometry.kernel)
     op = SingleConv("transposed", geometry, channels, filters, shape[1:], output[1:], bias, lanes)
-    packed = PackedWeight(filters, channels, window, window, filters * window, lanes)
+    each, made = channels // geometry.groups, filters // geometry.groups
+    packed = PackedWeight(filters, each, window, window, made * window, lanes, group=made)
     return Single(op, False, packed)

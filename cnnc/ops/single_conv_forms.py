@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.conv_strips import Strip, strips
-from cnnc.ops.conv_window import Gathering
+from cnnc.ops.conv_window import Gathering, Window
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single_forms import PEELED, SingleForm, Tiles, chunk_of, source_of, windows
+from cnnc.ops.single_groups import Groups
 from cnnc.ops.units import tiles_within, trips
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class SingleForward(SingleForm):
 
     def rereads(self, height: int, width: int, taps: int) -> bool:
         """Whether the values under a tile's window are too many to be kept beside its sums."""
+        if self.groups:
+            return False
         values = (width - 1) * self.last.stride + (taps - 1) * self.last.dilation + 1
         return taps > 1 and height * (width + 1) + values >= self.registers
 
@@ -55,12 +58,22 @@ class SingleForward(SingleForm):
         return min(self.filters[0][1], self.columns[0][1])
 
     def cycles(self) -> float:
-        outputs = prod(loop.trips for loop in self.rows) * self.y.extents[-1]
-        return self.y.channels * self.channels * self.window * outputs / 2 / 0.9
+        rows = prod(loop.trips for loop in self.rows)
+        turns = self.y.channels * self.channels * rows
+        products = turns * self.window * self.y.extents[-1] / 2 / 0.9
+        if not self.groups or not self.groups.cost:
+            return products
+        read = sum(loop.trips * self.read_by(width) for loop, width in self.columns)
+        return products + turns * self.window / self.last.kernel * read * self.groups.cost
+
+    def read_by(self, width: int) -> int:
+        """Values under a tile of columns."""
+        return under(self.last, width)
 
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.columns[0][1]}"
-        return f"one sample, tile {tile} (registers of filters x columns){self.chunk_text}"
+        more = self.groups.text if self.groups else self.chunk_text
+        return f"one sample, tile {tile} (registers of filters x columns){more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +138,15 @@ class SingleTransposed(SingleForm):
 
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{max(self.widths)}"
-        return f"one sample, tile {tile} (registers of filters x columns){self.chunk_text}"
+        more = self.groups.text if self.groups else self.chunk_text
+        return f"one sample, tile {tile} (registers of filters x columns){more}"
 
 
 def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleForward:
     """Loops of a convolution."""
     each = windows(op.geometry, op.space, op.outputs)
+    if op.groups is not None:
+        return grouped_forward(op, op.groups, x, y, machine)
     # Weights that the nearest cache cannot hold come from the next for every tile of columns.
     weights = y.channels * op.channels * prod(op.geometry.kernel) * op.lanes * 4
     load = _FAR if weights > machine.level1 else _NEAR
@@ -178,11 +194,16 @@ def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleD
 def transposed(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleTransposed:
     """Loops of a transposed convolution."""
     each = windows(op.geometry, op.outputs, op.space)
-    stride = op.geometry.stride[-1]
-    columns, groups = register_tile(-(-y.extents[-1] // stride), y.channels, machine.registers)
+    across = -(-y.extents[-1] // op.geometry.stride[-1])
+    if op.groups is not None:
+        columns, groups = _tile(op.groups, across, machine)
+        filters: Tiles = ((Loop("o0", 0, y.channels, groups), groups),)
+    else:
+        columns, groups = register_tile(across, y.channels, machine.registers)
+        filters = tile_loops("o0", y.channels, groups)
     longest = max(1, PEELED // (columns * groups))
     return SingleTransposed(
-        op.channels,
+        op.groups.channels if op.groups else op.channels,
         op.lanes,
         op.bias,
         each[:-1],
@@ -190,7 +211,51 @@ def transposed(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> Single
         False,
         x,
         y,
-        chunk_of(op, groups, machine),
-        tile_loops("o0", y.channels, groups),
+        Loop("group0", 0, 1) if op.groups else chunk_of(op, groups, machine),
+        filters,
         strips(each[-1].last_axis, columns, longest),
+        groups=op.groups,
     )
+
+
+def grouped_forward(
+    op: SingleConv, groups: Groups, x: Layout, y: Layout, machine: Machine
+) -> SingleForward:
+    """Loops of a convolution with groups."""
+    each = windows(op.geometry, op.space, op.outputs)
+    last, extent = each[-1], y.extents[-1]
+    columns, height = _tile(groups, extent, machine)
+    if not groups.whole:
+        # Each value is made once for all taps of a row, and kept beside the sums.
+        fitting = [w for w in range(1, columns + 1) if w + under(last, w) < machine.registers - 3]
+        columns = split(extent, max(fitting, default=min(columns, 4)))[0][2]
+    return SingleForward(
+        groups.channels,
+        op.lanes,
+        op.bias,
+        each[:-1],
+        last,
+        False,
+        x,
+        y,
+        Loop("group0", 0, 1),
+        ((Loop("o0", 0, y.channels, height), height),),
+        tile_loops("column", extent, columns),
+        tile_loops("k0", last.kernel, max(1, PEELED // (columns * height))),
+        machine.registers,
+        groups=groups,
+    )
+
+
+def under(last: Window, columns: int) -> int:
+    """Values under the windows of so many columns."""
+    return (columns - 1) * last.stride + (last.kernel - 1) * last.dilation + 1
+
+
+def _tile(groups: Groups, extent: int, machine: Machine) -> tuple[int, int]:
+    """(columns, registers of filters) at once: these of one group."""
+    if not groups.whole:
+        return register_tile(extent, 1, machine.registers)
+    whole = groups.filters // groups.lanes
+    columns, height = register_tile(extent, whole, machine.registers)
+    return columns, max(n for n in range(1, height + 1) if whole % n == 0)

@@ -15,6 +15,7 @@ from cnnc.ops.conv_window import Window
 from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, axes, chunked, split
 from cnnc.ops.single import groups_of, lanes_in, plain_layout
+from cnnc.ops.single_groups import Groups
 from cnnc.ops.units import ENOUGH, UNITS, trip_of, trips, trips_within
 from cnnc.ops.window import Geometry
 
@@ -45,6 +46,8 @@ class SingleForm(Form):
     """Whether a call makes some of its units only: rows, or in one dimension tiles of columns."""
     by_filters: bool = field(default=False, kw_only=True)
     """Whether a unit is one of a tile of filters only."""
+    groups: Groups | None = field(default=None, kw_only=True)
+    """How groups read their own channels; `channels` are those of one."""
 
     TEMPLATE: ClassVar[str] = "single_conv"
 
@@ -118,7 +121,7 @@ class SingleForm(Form):
     @property
     def inputs(self) -> tuple[Loop | Clipped, ...]:
         """Loops over the input channels."""
-        if self.plain:
+        if self.plain or self.groups:
             return (Loop("i", 0, self.channels),)
         whole = Loop("group", 0, groups_of(self.channels, self.lanes))
         return (self.group, lanes_in("lane", whole, self.channels, self.lanes))
@@ -126,13 +129,16 @@ class SingleForm(Form):
     @property
     def channel(self) -> Affine:
         """The input channel under these loops."""
-        if self.plain:
+        if self.plain or self.groups:
             return Affine.of(self.inputs[0].at)
         group, lane = self.inputs
         return group.at * self.lanes + lane.at
 
     def read_at(self, position: Sequence[Affine]) -> Affine:
-        """Where an input value lies, in floats."""
+        """Where an input value lies, in floats; of groups in registers, from the one they name."""
+        if self.groups:
+            start: Affine = self.x.offset(Affine(), *position)
+            return start
         if self.plain:
             place: Affine = self.x.offset(self.inputs[0].at, *position)
             return place
@@ -142,8 +148,34 @@ class SingleForm(Form):
 
     @property
     def step(self) -> int:
-        """Floats from one column to the next."""
+        """From one column to the next."""
+        if self.groups:
+            return self.groups.step
         return 1 if self.plain else self.lanes
+
+    @property
+    def declarations(self) -> tuple[str, ...]:
+        """What reads the input."""
+        return self.groups.declarations if self.groups else ("cdef const float* x",)
+
+    def setup(self, filters: Affine) -> tuple[str, ...]:
+        """Lines before the loops over taps, for a tile of filters and an input channel."""
+        return self.groups.setup(self.x, filters, self.channel) if self.groups else ()
+
+    def pointers(self, filters: Affine, place: Affine) -> tuple[str, ...]:
+        """Lines that point to where a tile reads."""
+        if self.groups:
+            source: Affine = self.groups.source(filters) * self.x.strides()[0]
+            return self.groups.pointers(source + place)
+        return (
+            f"x = <const float*>input + {place}"
+            if str(place) != "0"
+            else "x = <const float*>input",
+        )
+
+    def value(self, offset: Affine) -> str:
+        """What a register of weights is multiplied by, so far from there."""
+        return self.groups.value(offset) if self.groups else f"x[{offset}]"
 
     def weight_at(self, filters: Affine, taps: Sequence[Affine | Loop | Clipped]) -> Affine:
         """Where the first column of a kernel row's registers lies."""

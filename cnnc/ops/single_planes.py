@@ -7,17 +7,18 @@ part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
-from cnnc.ops.loops import Loop, axes, split
+from cnnc.ops.loops import Clipped, Loop, axes, split
 from cnnc.ops.op import Op, Shape
 from cnnc.ops.pool_kernels import PoolAxis
 from cnnc.ops.single import Single, groups_of, plain_layout
+from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 from cnnc.ops.window import Pads
 
 _JOINED = 4
@@ -103,6 +104,8 @@ class PlaneWindows(Form):
     x: Layout
     y: Layout
     lanes: int
+    shared: int | None = None
+    """Which of the loops over channels and rows threads share."""
 
     TEMPLATE: ClassVar[str] = "single_planes"
 
@@ -110,12 +113,23 @@ class PlaneWindows(Form):
         return self.TEMPLATE, self.macro
 
     def operands(self) -> tuple[str, ...]:
-        return ("input", "result")
+        return ("input", *(UNITS if self.shared is not None else ()), "result")
+
+    def divided(self) -> PlaneWindows:
+        return replace(self, shared=shared_axis(self.every))
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     @property
-    def rows(self) -> tuple[Loop, ...]:
+    def every(self) -> tuple[Loop, ...]:
         """Loops over channels and the output's outer axes."""
         return (Loop("channel", 0, self.x.channels), *(a.output for a in self.along[:-1]))
+
+    @property
+    def rows(self) -> tuple[Loop | Clipped, ...]:
+        """The same over those that a call makes."""
+        return within(self.every, self.shared)
 
     @property
     def taps(self) -> tuple[Loop, ...]:

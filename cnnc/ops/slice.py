@@ -22,7 +22,9 @@ from cnnc.ops.op import (
     as_float,
     single,
 )
-from cnnc.ops.window import text
+from cnnc.ops.single import Single
+from cnnc.ops.single_join import SingleJoin
+from cnnc.ops.window import Pads, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Slice(Op):
         return (
             narrow("input", first, layouts) if wrt is None else widen("output_grad", first, layouts)
         )
+
+    def for_single(
+        self, inputs: tuple[Shape, ...], lanes: int, plain: Pads | None
+    ) -> Single | None:
+        return Single(SingleJoin(((self.start, self.stop - self.start),), lanes))
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

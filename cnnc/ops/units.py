@@ -17,6 +17,31 @@ ENOUGH = 8
 """Units, at least: of fewer one thread soon has more to do than another."""
 
 
+def shared_axis(loops: Sequence[Loop]) -> int | None:
+    """Which of the loops over channels and then space threads share; None if there is no choice.
+
+    Rows, where these are enough: a thread then reads in the next layer mostly what it wrote itself.
+    """
+    found = [loop.trips for loop in loops[:2]]
+    if not found or max(found) < 2:
+        return None
+    if found[-1] >= ENOUGH:
+        return len(found) - 1
+    return found.index(max(found))
+
+
+def within(loops: Sequence[Loop], axis: int | None) -> tuple[Loop | Clipped, ...]:
+    """The loops, of which one has only the trips that a call makes."""
+    return tuple(
+        trips_within(loop, "0") if index == axis else loop for index, loop in enumerate(loops)
+    )
+
+
+def trips_along(loops: Sequence[Loop], axis: int | None) -> int:
+    """The units of a kernel that shares one of these loops; 1 if it shares none."""
+    return 1 if axis is None else loops[axis].trips
+
+
 def trips_within(loop: Loop, before: str) -> Clipped:
     """The trips of a loop that lie among the units; so many units come `before` its first."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes, tile_loops
 from cnnc.ops.op import Shape
+from cnnc.ops.units import UNITS, trips_along, within
 
 _TILE = 4
 
@@ -105,15 +106,28 @@ class Nearest(Form):
     source: Layout
     result: Layout
     small: Layout
+    shared: int | None = None
+    """Which of the loops over the inputs threads share."""
 
     def writer(self) -> tuple[str, str]:
         return "upsample", self.macro
 
     @property
-    def inputs(self) -> tuple[Loop, ...]:
-        """Loops over the inputs."""
+    def every(self) -> tuple[Loop, ...]:
+        """Loops over all inputs."""
         names = axes(len(self.factor))
         return tuple(Loop(v, 0, n) for v, n in zip(names, self.small.extents, strict=True))
+
+    @property
+    def inputs(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the inputs that a call treats."""
+        return within(self.every, self.shared)
+
+    def divided(self) -> Nearest:
+        return replace(self, shared=0 if self.every[0].trips > 1 else None)
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     @property
     def taps(self) -> tuple[Loop, ...]:
@@ -140,13 +154,13 @@ class Nearest(Form):
         return total
 
     @property
-    def rows(self) -> tuple[Loop, ...]:
+    def rows(self) -> tuple[Loop | Clipped, ...]:
         """All loops but those over the columns, in the outputs' order."""
         pairs = zip(self.inputs[:-1], self.taps[:-1], strict=True)
         return tuple(loop for pair in pairs for loop in pair)
 
     def operands(self) -> tuple[str, ...]:
-        return (self.read, "result")
+        return (self.read, *(UNITS if self.shared is not None else ()), "result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +176,27 @@ class Linear(Form):
     channels: tuple[tuple[Loop, int], ...]
     source: Layout
     result: Layout
+    shared: int | None = None
+    """Which of the loops over the outputs threads share."""
 
     def writer(self) -> tuple[str, str]:
         return "upsample", self.macro
 
     @property
-    def outputs(self) -> tuple[Loop, ...]:
-        """Loops over the outputs."""
+    def every(self) -> tuple[Loop, ...]:
+        """Loops over all outputs."""
         return tuple(axis.output for axis in self.axes)
+
+    @property
+    def outputs(self) -> tuple[Loop | Clipped, ...]:
+        """Loops over the outputs that a call makes."""
+        return within(self.every, self.shared)
+
+    def divided(self) -> Linear:
+        return replace(self, shared=0 if self.every[0].trips > 1 else None)
+
+    def units(self) -> int:
+        return trips_along(self.every, self.shared)
 
     @property
     def inputs(self) -> tuple[Loop, ...]:
@@ -215,7 +242,7 @@ class Linear(Form):
         return total
 
     def operands(self) -> tuple[str, ...]:
-        return (self.read, "result")
+        return (self.read, *(UNITS if self.shared is not None else ()), "result")
 
 
 def nearest(wrt: str | None, factor: Shape, layouts: Layouts) -> Nearest:

@@ -14,7 +14,7 @@ from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.ops.units import UNITS
-from cnnc.passes.cost import node_cost
+from cnnc.passes.cost import node_cost, shared_cost
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
@@ -172,22 +172,26 @@ class Caller:
                 operands.append(self.operand(pointer, bound[pointer]))
         strip = self.room.strips.get(node.name)
         if strip is None:
-            pieces, units = kernel.form.pieces(), kernel.form.units()
-            shared = max(pieces, units) > 1 or kernel.form.piece_sizes()
-            cost = node_cost(node, self.room.graph) if shared else 0
             return Call(
                 kernel.name,
                 tuple(operands),
                 node.name,
-                pieces=pieces,
-                units=units,
-                cost=cost,
+                pieces=kernel.form.pieces(),
+                units=kernel.form.units(),
+                cost=self.cost(kernel.form, node),
                 abreast=kernel.form.abreast(),
             )
         stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
         turns = Turns(strip.number, strip.count, strip.cut.value)
         adds = kernel.returns_gradient and strip.cut is Cut.ROWS
         return Call(kernel.name, stepping, node.name, turns, adds)
+
+    def cost(self, form: Form, node: Node) -> int:
+        """Nanoseconds of a call that threads share, 0 of any other."""
+        if form.units() > 1:
+            return shared_cost(node, form, self.room.graph, self.kernels.target.lanes)
+        shared = form.pieces() > 1 or form.piece_sizes()
+        return node_cost(node, self.room.graph) if shared else 0
 
     def stepping(self, operand: Operand, node: Node, strip: Strip) -> Operand:
         """The operand with what it moves by from strip to strip."""

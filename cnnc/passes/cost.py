@@ -1,6 +1,6 @@
 """How long the blocks of a schedule take, roughly: enough to tell work that is worth more threads.
 
-Does not choose among algorithms: it knows nothing of kernels.
+Does not choose among algorithms: of kernels it knows only what their cost models count.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from math import ceil, prod
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.target import Target
+from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input, Trait
 from cnnc.passes.room import Room
+from cnnc.passes.segments import is_batch
 
 _MULTIPLY_ADDS = 4
 """Of a lane in a nanosecond: a good kernel on a fast core, so that the guess is rather too low."""
+
+_CYCLES = 2.2
+"""Of a kernel's cost model in a nanosecond: as many as take so many multiply-adds."""
 
 _BYTES = 50
 """Read or written in a nanosecond, from a near cache."""
@@ -41,6 +46,17 @@ def node_cost(node: Node, graph: Graph) -> int:
     return ceil(_multiply_adds(node, graph) / _MULTIPLY_ADDS)
 
 
+def shared_cost(node: Node, form: Form, graph: Graph, lanes: int) -> int:
+    """Nanoseconds that one thread takes for a node of a single sample.
+
+    They are for what its kernel's cost model counts, or what it multiplies, and for what it reads
+    and writes.
+    """
+    counted = form.cycles() / _CYCLES
+    moved = _elements(node, graph) * lanes * 4 / _BYTES
+    return ceil((counted or node_cost(node, graph)) + moved)
+
+
 def _multiply_adds(node: Node, graph: Graph) -> int:
     """Of one sample."""
     match node.op:
@@ -58,5 +74,7 @@ def _elements(node: Node, graph: Graph) -> int:
     """What it reads and writes of one sample; parameters and views are not counted."""
     if not isinstance(node.op, (Gradient, Input)) and Trait.VIEW in node.op.TRAITS:
         return 0
-    reads = sum(prod(graph.node(name).shape) for name in node.inputs)
-    return reads + prod(node.shape)
+    reads = [graph.node(name) for name in node.inputs]
+    # What is one for the whole batch, such as a packed weight, has no lanes.
+    samples = [read for read in reads if not is_batch(read)]
+    return sum(prod(read.shape) for read in samples) + prod(node.shape)

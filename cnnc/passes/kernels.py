@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import isinf
 
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
@@ -13,7 +14,7 @@ from cnnc.ops.elementwise import in_a_row
 from cnnc.ops.layout import Form
 from cnnc.ops.op import Gradient, Input
 from cnnc.passes.choice import Asked, Choice, Chosen, best_guess
-from cnnc.passes.cost import node_cost
+from cnnc.passes.cost import shared_cost
 from cnnc.passes.room import LINE, Room
 
 
@@ -53,7 +54,7 @@ class Kernels:
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
             form, node = array, replace(node, epilogue=source.epilogue)
-        if node_cost(node, room.graph) >= room.divided_from:
+        if self.is_shared(form, node, room):
             parts = form.divided()
             form = parts if parts.units() > 1 else form
         if strip is not None and form.prepared() is not None:
@@ -63,6 +64,12 @@ class Kernels:
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
         self.made[asked_for] = self.share(name, form, node, room, "" if fixed else asked.key, why)
         return self.made[asked_for]
+
+    def is_shared(self, form: Form, node: Node, room: Room) -> bool:
+        """Whether threads share the calls of a kernel, if it can be."""
+        if isinf(room.divided_from) or node.name in room.segments.batch:
+            return False
+        return shared_cost(node, form, room.graph, self.target.lanes) >= room.divided_from
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:
         """The form, adding up what a batch norm needs of what it makes, if it can.

@@ -16,7 +16,7 @@ from cnnc.ir.program import Judge, Kernel, Program, Result, Schedule, Single, Sl
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.layout import Prepared
-from cnnc.ops.single import single_store
+from cnnc.ops.single_copies import single_store
 from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess

@@ -15,7 +15,8 @@ from math import prod
 from cnnc.ir.graph import Graph, Node, Output
 from cnnc.ir.target import Target
 from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
-from cnnc.ops.single import PlainInput, Single, ToLanes, ToRow, grouped, groups_of
+from cnnc.ops.single import PlainInput, Single, grouped, groups_of
+from cnnc.ops.single_copies import ToEveryLane, ToLanes, ToRow
 from cnnc.ops.window import Pads
 from cnnc.passes.algorithms import Algorithms
 from cnnc.passes.choice import Choice, best_guess
@@ -89,6 +90,8 @@ class _Lowering:
     nodes: list[Node] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
     lanes_of: dict[str, str] = field(default_factory=dict)
+    everywhere: dict[str, str] = field(default_factory=dict)
+    """Tensors of one channel that lie in every lane, too."""
     halos: dict[str, Pads] = field(default_factory=dict)
     """Tensors that are plain rows, each plane with a halo: images, and what lies in planes."""
     asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -147,6 +150,8 @@ class _Lowering:
         readers = self.graph.consumers(node.name)
         if len(node.shape) < 2 or node.shape[0] > _SCALARS or not readers:
             return None
+        if any(output.tensor == node.name for output in self.graph.outputs):
+            return None
         halo = tuple((0, 0) for _ in node.shape[1:])
         for reader in readers:
             if not isinstance(reader.op, Op) or node.name in reader.epilogue_inputs:
@@ -185,15 +190,7 @@ class _Lowering:
         """Any other op, with what is applied to its result."""
         halo = self.halo_of(node)
         step = self.step(node, op, halo)
-        inputs = [self.in_lanes(name) for name in node.inputs if not step.plain]
-        if step.plain:
-            first = node.inputs[0]
-            inputs = [self.rows[first] if halo is not None else self.in_row(first)]
-        parameters = node.parameters
-        if step.packed is not None:
-            weight = next(p for p in node.parameters if p.endswith(".weight"))
-            inputs.append(self.pack(weight, step.packed))
-            parameters = tuple(p for p in parameters if p != weight)
+        inputs, parameters = self.read(node, op, step, halo)
         shape = grouped(node.shape, self.lanes)
         epilogue = tuple(each for each in node.epilogue if isinstance(each, Op))
         if step.planes:
@@ -201,16 +198,16 @@ class _Lowering:
             shape = step.op.output_shape(())
         else:
             epilogue = tuple(self.applied(node, each) for each in epilogue)
-        read = tuple(self.operand(name) for name in node.epilogue_inputs)
+        reads = tuple(self.operand(name, node.shape) for name in node.epilogue_inputs)
         self.add(
             replace(
                 node,
                 op=step.op,
-                inputs=tuple(inputs),
+                inputs=inputs,
                 parameters=parameters,
                 shape=shape,
                 epilogue=epilogue,
-                epilogue_inputs=read,
+                epilogue_inputs=reads,
             )
         )
         if step.planes:
@@ -220,6 +217,25 @@ class _Lowering:
             self.lanes_of[node.name] = node.name
         if step.planes or len(node.shape) == 1:
             self.rows[node.name] = node.name
+
+    def read(
+        self, node: Node, op: Op, step: Single, halo: Pads | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tensors that the op which stands in reads, packed ones last, and its parameters."""
+        if step.plain:
+            first = node.inputs[0]
+            inputs = [self.rows[first] if halo is not None else self.in_row(first)]
+        elif Trait.ELEMENTWISE in op.TRAITS:
+            inputs = [self.beside(name, node.shape) for name in node.inputs]
+        else:
+            inputs = [self.in_lanes(name) for name in node.inputs]
+        parameters = node.parameters
+        for made, suffix in ((step.packed, ".weight"), (step.packed_bias, ".bias")):
+            if made is not None:
+                weight = next(p for p in parameters if p.endswith(suffix))
+                inputs.append(self.pack(weight, made))
+                parameters = tuple(p for p in parameters if p != weight)
+        return tuple(inputs), parameters
 
     def halo_of(self, node: Node) -> Pads | None:
         """The halo of a node's first input, where it reads that as a plain row."""
@@ -255,7 +271,7 @@ class _Lowering:
     def alike(self, name: str, op: Op, shapes: tuple[Shape, ...], result: Shape) -> Op:
         """The op, which treats channels alike."""
         alike = {Trait.ELEMENTWISE, Trait.BY_CHANNEL} & op.TRAITS and Trait.PLACED not in op.TRAITS
-        if not alike or any(shape[0] != result[0] for shape in shapes):
+        if not alike or any(shape[0] not in (1, result[0]) for shape in shapes):
             raise NotSingleError(f"{name}: {op.NAME} has no form for one sample")
         return op
 
@@ -266,9 +282,22 @@ class _Lowering:
             self.nodes.append(Node(name, op, (), (weight,), op.output_shape(()), layer=""))
         return name
 
-    def operand(self, name: str) -> str:
+    def operand(self, name: str, result: Shape) -> str:
         """What an epilogue reads: a parameter, or a tensor in lanes."""
-        return self.in_lanes(name) if self.graph.has(name) else name
+        return self.beside(name, result) if self.graph.has(name) else name
+
+    def beside(self, name: str, result: Shape) -> str:
+        """The tensor in lanes; in every lane, if it has one channel and the result has more."""
+        there = self.in_lanes(name)
+        node = self.graph.node(name)
+        if isinstance(node.op, Op) and Trait.BATCH in node.op.TRAITS:
+            return there
+        if node.shape[0] != 1 or result[0] == 1:
+            return there
+        if name not in self.everywhere:
+            op, shape = ToEveryLane(self.lanes), grouped(node.shape, self.lanes)
+            self.everywhere[name] = self.copy(f"{name}_spread", op, there, shape)
+        return self.everywhere[name]
 
     def in_lanes(self, name: str) -> str:
         """The tensor with its channels in lanes."""

@@ -314,7 +314,9 @@ def build_graph(
 ) -> Built:
     """The module of a graph, for one target or several."""
     fused = verify_graph(fuse(verify_graph(graph)))
-    programs = [verify_program(plan(fused, target, choose)) for target in targets]
+    # What is trained here is not called: kernels of single samples would be compiled for nothing.
+    alone = 0 if graph.step else None
+    programs = [verify_program(plan(fused, target, choose, alone)) for target in targets]
     sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
     return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
 

@@ -17,17 +17,20 @@ from cnnc.codegen.build import build, load_extension
 from cnnc.codegen.render import render, render_stub
 from cnnc.compiler import lower
 from cnnc.diagnostics import Source
-from cnnc.ir.graph import Graph
+from cnnc.ir.graph import Graph, Node, Output, Parameter
 from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ir.verify import verify_graph, verify_program
+from cnnc.ops import OPS
+from cnnc.ops.op import Example, Input
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.winograd import F2, F4, whole
 from cnnc.passes.choice import Asked, Chosen, prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from cnnc.passes.single import NotSingleError, one_sample
+from tests.ops.examples import LAYERS
 from tests.ops.test_kernels import targets_by_lanes
 
 NETWORKS = {
@@ -153,6 +156,62 @@ NETWORKS = {
         yu = yc -> conv(4, 1x4, pad=[0, 2])
         output yp, yq, yr, ys, yt, yu
     """,
+    "groups": """
+        input ga: float32[6, 7, 9]
+        input gb: float32[64, 5, 6]
+        input gc: float32[40, 4, 5]
+        input gd: float32[12, 11]
+        gp = ga -> conv(4, 3x3, pad=1, groups=2) -> relu
+        gq = ga -> conv(18, 3x2, stride=2x1, pad=1, groups=6, bias=no)
+        gr = gb -> conv(32, 3x3, pad=1, dilation=2, groups=2) -> prelu
+        gs = gb -> conv(64, 3x3, stride=2, pad=1, groups=16)
+        gt = gb -> conv(128, 1x1, groups=64)
+        gu = gb -> conv(64, 1x1, groups=32) -> batchnorm
+        gv = gc -> conv(60, 3x3, pad=1, groups=5)
+        gw = gc -> conv_transpose(40, 3x3, stride=2, pad=1, groups=40)
+        gx = gb -> conv_transpose(32, 2x2, stride=2, groups=2, bias=no) -> relu
+        gy = gc -> conv_transpose(20, 3x3, stride=2, dilation=2, pad=1, groups=5)
+        gz = gd -> conv(8, 5, pad=2, groups=4) -> conv(2, 3, stride=2, groups=2)
+        g0 = gb -> conv_transpose(64, 3x2, groups=16)
+        g1 = gb -> conv(96, 3x3, pad=1, groups=2) -> relu
+        output gp, gq, gr, gs, gt, gu, gv, gw, gx, gy, gz, g0, g1
+    """,
+    "norms": """
+        input na: float32[6, 5, 7]
+        input nb: float32[40, 3, 4]
+        input nc: float32[24, 19]
+        input nd: float32[21]
+        np = na -> groupnorm(2) -> relu
+        nq = na -> layernorm -> conv(3, 3x3, pad=1)
+        nr = nb -> conv(32, 1x1) -> groupnorm(2, affine=no) -> conv(5, 3x3, pad=1)
+        ns = nb -> softmax
+        nt = nb -> layernorm(affine=no) -> log_softmax
+        nu = nc -> groupnorm(24) -> log_softmax
+        nv = nc -> groupnorm(1) -> softmax -> relu6
+        nw = nd -> layernorm -> dense(17) -> softmax
+        nx = nd -> dense(5) -> groupnorm(5, eps=0.1) -> log_softmax
+        ny = nc -> relu -> normalize(0.5, 2)
+        nz = nd -> dense(3) -> normalize([1, 2, 3], [2, 1, 0.5])
+        output np, nq, nr, ns, nt, nu, nv, nw, nx, ny, nz
+    """,
+    "parts of registers": """
+        input pa: float32[5, 3, 4]
+        input pb: float32[17, 3, 4]
+        input pc: float32[40, 3, 4]
+        input pd: float32[23]
+        input pe: float32[1, 3, 4]
+        pp = concat(pa, pb, pc) -> conv(3, 3x3, pad=1)
+        pq = concat(pc, pa, pe, pe, pa) -> batchnorm -> relu
+        pr = pc -> slice(3, 4)
+        ps = pc -> slice(7, 39) -> prelu
+        pt, pu = pd -> split([5, 18])
+        pv = concat(pu, pt) -> dense(9)
+        pw = mul(pb, pe) -> conv(2, 1x1)
+        px = pa -> conv(1, 1x1) -> sigmoid
+        py = sub(pa, px) -> relu
+        pz = pt -> slice(1, 3)
+        output pp, pq, pr, ps, pt, pu, pv, pw, py, pz
+    """,
 }
 MODULES = {
     "usual": ("convolutions", "rows", "winograd"),
@@ -160,6 +219,7 @@ MODULES = {
     "winograd": ("winograd",),
     "columns": ("columns",),
     "along rows": ("long windows", "wide windows"),
+    "across lanes": ("groups", "norms", "parts of registers"),
 }
 """What is compiled together, since what a module costs besides its kernels is much."""
 SAMPLES = [0, 1, 2, 3, 17, 18]
@@ -207,6 +267,7 @@ def _cases() -> list[Any]:
     found += [("winograd", target, "winograd4") for target in (first, others[0])]
     found += [("columns", target, "columns") for target in (first, *others)]
     found += [("along rows", target, "winograd1d") for target in (first, *others)]
+    found += [("across lanes", target, "direct") for target in (first, *others)]
     return [
         pytest.param(module, target, algorithm, id=f"<{module} {target} {algorithm}>")
         for module, target, algorithm in [*found, ("others", first, "direct")]
@@ -252,13 +313,19 @@ def test_threads_share_the_layers_of_a_sample_that_take_long() -> None:
     text = """model m {
         input a: float32[32, 32, 32]
         large = a -> conv(64, 3x3, pad=1)
-        small = a -> maxpool(4x4) -> conv(1, 1x1)
-        output large, small
+        small = a -> maxpool(8x8) -> conv(1, 1x1)
+        both = concat(a, large) -> avgpool(2x2)
+        back = small -> upsample(8)
+        other = concat(a, back) -> softmax
+        odd = large -> slice(3, 35)
+        gated = mul(a, odd)
+        output large, small, both, other, gated
     }"""
     program = dict(lower(Source("m.cnn", text)))["program"]
     units = {call.computes: call.units for call in program.single.schedule.calls}
-    assert units["conv1"] >= 8
-    assert units["conv2"] == 1
+    for name in ("conv1", "concat1", "avgpool1", "concat2", "softmax1", "slice1", "mul1"):
+        assert units[name] >= 8, name
+    assert units["conv2"] == units["upsample1"] == 1
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -268,13 +335,64 @@ def test_the_lowered_graph_is_well_made(network: str) -> None:
     verify_graph(lowered.graph)
 
 
-def test_a_layer_without_such_a_form_leaves_the_network_to_blocks_and_says_so() -> None:
-    text = "model m {\n input a: float32[4, 5, 5]\n conv(6, 3x3, groups=2)\n}\n"
-    forms = dict(lower(Source("m.cnn", text)))
-    with pytest.raises(NotSingleError, match="conv1: conv has no form"):
-        one_sample(forms["fused"], TARGETS["x86-64-v4"])
-    assert forms["program"].single is None
-    assert "conv1" in forms["program"].blocks_only
+def _alone(stem: str, example: Example) -> Graph:
+    """A network of one layer."""
+    op, inputs = example.op, example.inputs
+    arrays = tuple(Node(f"x{i}", Input(s, "float32"), (), (), s) for i, s in enumerate(inputs))
+    parameters = tuple(
+        Parameter(f"{stem}.{p.name}", p.shape, p.initializer, p.fan_in, p.fan_out, p.trained)
+        for p in op.parameters(inputs)
+    )
+    names = tuple(p.name for p in parameters)
+    node = Node(stem, op, tuple(x.name for x in arrays), names, op.output_shape(inputs))
+    return Graph("alone", (*arrays, node), parameters, (Output(stem, stem),))
+
+
+@pytest.mark.parametrize("target", ["x86-64-v4", "x86-64-v3", "x86-64"])
+def test_every_layer_of_the_language_has_a_form(target: str) -> None:
+    of_language = [(stem, example) for stem, example in LAYERS if example.op.NAME in OPS]
+    assert len({example.op.NAME for _, example in of_language}) > 30
+    for stem, example in of_language:
+        verify_graph(one_sample(fuse(_alone(stem, example)), TARGETS[target]).graph)
+
+
+def test_what_has_no_form_leaves_the_network_to_blocks_and_says_so() -> None:
+    # A layer of a training step, whose random bits are one number a sample.
+    example = next(example for stem, example in LAYERS if stem == "dropout_mask_1")
+    graph = _alone("mask", example)
+    with pytest.raises(NotSingleError, match="x1 is one number a sample"):
+        one_sample(graph, TARGETS["x86-64-v4"])
+    program = plan(graph, TARGETS["x86-64-v4"])
+    assert program.single is None
+    assert "x1" in program.blocks_only
+
+
+def test_what_is_no_number_stays_in_its_group_and_its_position() -> None:
+    graph, _, extension = _module("across lanes", targets_by_lanes()[0], "direct")
+    net = extension.Model(seed=1, threads=1)
+    rng = np.random.default_rng(0)
+    feeds = {
+        node.name: rng.normal(0, 1, (1, *node.shape)).astype(np.float32) for node in graph.inputs()
+    }
+    feeds["gb"][0, 5, 2, 3] = np.inf
+    feeds["gc"][0, 0, 1, 1] = np.nan
+    feeds["nb"][0, 17, 1, 2] = np.nan
+    names = [output.name for output in graph.outputs]
+    found = dict(zip(names, net(*feeds.values()), strict=True))
+    # name: channels of a group of results, and the group that has it all
+    for name, (channels, group) in {
+        "gr": (16, 0), "gs": (4, 1), "gt": (2, 5), "gv": (12, 0), "gw": (1, 0), "gy": (4, 0),
+        "g0": (4, 1), "g1": (48, 0),
+    }.items():  # fmt: skip
+        value = found[name][0]
+        inside = np.zeros(len(value), bool)
+        inside[group * channels : (group + 1) * channels] = True
+        assert not np.isfinite(value[inside]).all(), name
+        assert np.isfinite(value[~inside]).all(), name
+    softmax = np.isnan(found["ns"][0])
+    assert softmax[:, 1, 2].all()
+    assert softmax.sum() == len(softmax)
+    assert np.isnan(found["nt"]).all()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cnnc.compiler import Options, lower
 from cnnc.diagnostics import Source
 from cnnc.ir.program import Program
@@ -39,3 +41,13 @@ def test_a_cost_is_no_more_than_a_fast_core_takes() -> None:
 
 def test_fewer_lanes_take_no_longer_a_block() -> None:
     assert _program(16, 16, "x86-64").infer.cost <= _program(16, 16).infer.cost
+
+
+def test_threads_share_no_layer_of_a_sample_that_is_done_sooner_alone() -> None:
+    text = (Path(__file__).parents[2] / "specs" / "lenet.cnn").read_text()
+    lenet: Program = dict(lower(Source("lenet.cnn", text), Options(target="x86-64-v4")))["program"]
+    assert lenet.single is not None
+    assert lenet.single.schedule.divided == ()
+    large = _program(64, 64).single
+    assert large is not None
+    assert [call.computes for call in large.schedule.divided][:1] == ["conv1"]
