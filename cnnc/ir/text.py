@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Program, Schedule
+from cnnc.ir.program import Buffer, Call, Program, Schedule
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.op import Gradient, Input
 
@@ -108,11 +108,11 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    buffer {extent} {b.tensor}{halo}, {held}")
+        lines.append(f"    buffer {extent} {_in_turn(b)}{halo}, {held}")
     for b in schedule.kept:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    keep   {extent} {b.tensor}{halo}, segments {b.first}-{b.last}")
+        lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
     for number, segment in enumerate(schedule.segments):
         if len(schedule.segments) > 1:
@@ -122,6 +122,11 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         lines += [f"    {_call(call)}" for call in segment.calls]
         lines += [f"    finish {_call(call)}" for call in segment.finish]
     return lines
+
+
+def _in_turn(buffer: Buffer) -> str:
+    """The tensor that lies there, and those that are made in its place."""
+    return ", then ".join(buffer.names)
 
 
 def _call(call: Call) -> str:

@@ -117,6 +117,9 @@ class ConcatCopy(Form):
     def operands(self) -> tuple[str, ...]:
         return (*(part.name for part in self.parts), "result")
 
+    def stores_once(self) -> bool:
+        return True
+
     def flat(self) -> ConcatCopy:
         if not all(layout.dense for layout in (self.result, *(p.source for p in self.parts))):
             return self

@@ -104,6 +104,9 @@ class Summed(ConvForm):
     packed: int
     """Columns that a tile reads of a row; 0 where it reads them in place."""
 
+    def stores_once(self) -> bool:
+        return not self.chunk.runs  # else it stores what the chunks so far add up to
+
     def scratch(self) -> int:
         rows = prod(w.kernel for w in self.outer)
         return self.chunk.step * rows * self.packed

@@ -34,6 +34,9 @@ class Narrow(Form):
     def operands(self) -> tuple[str, ...]:
         return (self.read, "result")
 
+    def stores_once(self) -> bool:
+        return True
+
     def flat(self) -> Narrow:
         row = _row(self.source, self.result, self.first)
         if row is None:
@@ -62,6 +65,9 @@ class Widen(Form):
 
     def operands(self) -> tuple[str, ...]:
         return (self.read, "result")
+
+    def stores_once(self) -> bool:
+        return True
 
     def flat(self) -> Widen:
         row = _row(self.result, self.source, self.first)

@@ -248,6 +248,9 @@ class Winograd(Form):
         tallies = 2 * self.made if self.tally else 0
         return self.products_at + self.points**2 * self.products_apart + tallies
 
+    def stores_once(self) -> bool:
+        return True
+
     def tallying(self, x: Layout, kept: Layout) -> Winograd:
         return replace(self, tally=Tally(x, kept, self.scratch()))
 

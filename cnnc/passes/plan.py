@@ -21,6 +21,7 @@ from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
+from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
@@ -226,7 +227,8 @@ class _Planner:
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in after)
         late = tuple(Step(n, at[n.name]) for n in nodes if n.name in room.late)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        lives = find_lives(steps, room, ends, late)
+        in_place = find_in_place(steps, room, self.kernels.form, ends, late)
+        lives = find_lives(steps, room, ends, late).in_place(in_place)
         return _Order(room, tuple(nodes), steps, lives)
 
     def schedule(self, name: str, order: _Order) -> Schedule:

@@ -62,7 +62,14 @@ class Lives:
 
     def pin(self, pins: Pins) -> dict[str, int]:
         """The places of the local tensors with a halo."""
-        return {x.tensor: pins.at(x.tensor, x.layout) for x in self.local if not x.layout.dense}
+        return _pinned(self.local, pins)
+
+    def in_place(self, places: Mapping[str, str]) -> Lives:
+        """The same where tensors take the places of others, of which `places` gives the names.
+
+        The order is that in which they do. Two of which one is kept and the other is not stay apart.
+        """
+        return Lives(_joined(self.local, places), _joined(self.kept, places))
 
 
 def find_lives(
@@ -107,6 +114,8 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
     offsets, size = place(loose, pins.top)
     offsets |= pinned
     kept_offsets, kept_size = _keep(lives.kept)
+    # Without sharing, each tensor would have memory of its own.
+    spared = sum(life.layout.size * len(life.also) for life in lives.local)
     return Workspace(
         offsets,
         kept_offsets,
@@ -114,21 +123,37 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         tuple(_buffer(life, kept_offsets) for life in lives.kept),
         size,
         kept_size,
-        pins.top + sum(life.layout.size for life in loose),
+        pins.top + sum(life.layout.size for life in loose) + spared,
     )
 
 
 def _keep(kept: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Memory that a block keeps: halos apart, since they are zeroed once."""
     pins = Pins()
-    pinned = {x.tensor: pins.at(x.tensor, x.layout) for x in kept if not x.layout.dense}
+    pinned = _pinned(kept, pins)
     offsets, size = place([life for life in kept if life.layout.dense], pins.top)
     return offsets | pinned, size
 
 
+def _pinned(lives: Sequence[Lifetime], pins: Pins) -> dict[str, int]:
+    haloed = [life for life in lives if not life.layout.dense]
+    return {name: pins.at(x.tensor, x.layout) for x in haloed for name in x.names}
+
+
+def _joined(lives: Sequence[Lifetime], places: Mapping[str, str]) -> tuple[Lifetime, ...]:
+    """One piece of memory for tensors that follow one another there."""
+    found = {life.tensor: life for life in lives}
+    heads = {name: name for name in found}
+    for tensor, before in places.items():
+        if tensor in found and before in heads:
+            heads[tensor] = heads[before]
+            found[heads[before]] = found[heads[before]].then(found.pop(tensor))
+    return tuple(found.values())
+
+
 def _buffer(life: Lifetime, offsets: dict[str, int]) -> Buffer:
-    pinned = not life.layout.dense
-    return Buffer(life.tensor, life.layout, offsets[life.tensor], life.first, life.last, pinned)
+    offset, pinned = offsets[life.tensor], not life.layout.dense
+    return Buffer(life.tensor, life.layout, offset, life.first, life.last, pinned, life.also)
 
 
 def _uses(steps: Sequence[Step], room: Room, ends: Collection[str]) -> dict[str, tuple[int, int]]:
