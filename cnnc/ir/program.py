@@ -42,9 +42,9 @@ class Slot:
 class Buffer:
     """A tensor's memory, which must hold from call `first` to call `last`.
 
-    For memory that is kept these are segments. A `pinned` buffer has a halo: zeroed once, shared
-    with nothing, at the same place in every schedule. `also` are tensors that are made in place,
-    each from the one before.
+    For memory that is kept these are segments. A `pinned` buffer has a halo, zeroed once: it
+    shares memory with such as have theirs at the same place, in any schedule. `also` are tensors
+    that are made in place, each from the one before.
     """
 
     tensor: str

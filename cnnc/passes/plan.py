@@ -23,10 +23,11 @@ from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
 from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
+from cnnc.passes.pins import Pins
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.single import NotSingleError, one_sample
-from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
+from cnnc.passes.workspace import Lives, Step, find_lives, lay_out
 
 _GRADIENT_MEMORY = 256 * 1024 * 1024
 """Bytes that all partial gradients together may take, before there are fewer of them."""
@@ -59,10 +60,10 @@ def plan(
         wanted.append(("loss", main, set(graph.losses)))
         wanted.append(("train", step, planner.results_of_step(step)))
     orders = [(name, planner.order(room, tensors)) for name, room, tensors in wanted]
-    # A halo keeps its place in all schedules: once all are known, no schedule puts anything else
-    # where another has its zeros.
+    # A halo's zeros stay in all schedules: once all are known, no schedule puts anything else
+    # where another has them.
     for _, order in orders:
-        order.lives.pin(planner.pins)
+        planner.pins.take(order.lives.local)
     planner.shared = max([0, *(shared_end(room) for room in (main, step) if room)])
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
@@ -152,7 +153,7 @@ def _single(
     room = make_room(lowered, shared_from, target, "_single", divided_from)
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.outputs})
-    order.lives.pin(alone.pins)
+    alone.pins.take(order.lives.local)
     schedule = alone.schedule("single", order)
     results = []
     for output, was in zip(lowered.outputs, graph.outputs, strict=True):

@@ -7,13 +7,14 @@ block keeps. Within either, tensors that are not needed at once share memory.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Buffer
 from cnnc.ops.layout import Layout
 from cnnc.passes.memory import Lifetime, place
+from cnnc.passes.pins import Pins
 from cnnc.passes.room import Room
 
 
@@ -23,21 +24,6 @@ class Step:
 
     node: Node
     segment: int
-
-
-@dataclass(slots=True)
-class Pins:
-    """Workspace of tensors with a halo: zeroed once, so the same place in every schedule."""
-
-    offsets: dict[tuple[str, Layout], int] = field(default_factory=dict)
-    top: int = 0
-
-    def at(self, tensor: str, layout: Layout) -> int:
-        """The place of a tensor, now or from before."""
-        if (tensor, layout) not in self.offsets:
-            self.offsets[tensor, layout] = self.top
-            self.top += layout.size
-        return self.offsets[tensor, layout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +45,6 @@ class Lives:
 
     local: tuple[Lifetime, ...]
     kept: tuple[Lifetime, ...]
-
-    def pin(self, pins: Pins) -> dict[str, int]:
-        """The places of the local tensors with a halo."""
-        return _pinned(self.local, pins)
 
     def in_place(self, places: Mapping[str, str]) -> Lives:
         """The same where tensors take the places of others, of which `places` gives the names.
@@ -110,12 +92,9 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         for name, (index, size) in scratch.items()
     ]
     loose = [*(life for life in lives.local if life.layout.dense), *extra]
-    pinned = lives.pin(pins)
     offsets, size = place(loose, pins.top)
-    offsets |= pinned
+    offsets |= pins.offsets(lives.local)
     kept_offsets, kept_size = _keep(lives.kept)
-    # Without sharing, each tensor would have memory of its own.
-    spared = sum(life.layout.size * len(life.also) for life in lives.local)
     return Workspace(
         offsets,
         kept_offsets,
@@ -123,21 +102,16 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         tuple(_buffer(life, kept_offsets) for life in lives.kept),
         size,
         kept_size,
-        pins.top + sum(life.layout.size for life in loose) + spared,
+        sum(life.layout.size * len(life.names) for life in [*lives.local, *extra]),
     )
 
 
 def _keep(kept: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Memory that a block keeps: halos apart, since they are zeroed once."""
     pins = Pins()
-    pinned = _pinned(kept, pins)
+    pins.take(kept)
     offsets, size = place([life for life in kept if life.layout.dense], pins.top)
-    return offsets | pinned, size
-
-
-def _pinned(lives: Sequence[Lifetime], pins: Pins) -> dict[str, int]:
-    haloed = [life for life in lives if not life.layout.dense]
-    return {name: pins.at(x.tensor, x.layout) for x in haloed for name in x.names}
+    return offsets | pins.offsets(kept), size
 
 
 def _joined(lives: Sequence[Lifetime], places: Mapping[str, str]) -> tuple[Lifetime, ...]:
