@@ -25,6 +25,8 @@ class Pins:
 
     channels: dict[_Plane, list[int]] = field(default_factory=dict)
     """Of each slot, by plane."""
+    apart: dict[tuple[str, Layout], int] = field(default_factory=dict)
+    """The size of every tensor that has taken one."""
 
     def take(self, lives: Sequence[Lifetime]) -> None:
         """Slots for one schedule, at least as large as those that others take."""
@@ -32,6 +34,7 @@ class Pins:
             slots = self.channels.setdefault(_plane(life.layout), [])
             slots.extend([0] * (index + 1 - len(slots)))
             slots[index] = max(slots[index], life.layout.channels)
+            self.apart |= {(name, life.layout): life.layout.size for name in life.names}
 
     @property
     def top(self) -> int:

@@ -102,7 +102,7 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         tuple(_buffer(life, kept_offsets) for life in lives.kept),
         size,
         kept_size,
-        sum(life.layout.size * len(life.names) for life in [*lives.local, *extra]),
+        sum(pins.apart.values()) + sum(life.layout.size * len(life.names) for life in loose),
     )
 
 
