@@ -131,9 +131,12 @@ def _in_turn(buffer: Buffer) -> str:
 
 def _call(call: Call) -> str:
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if not o.is_number and o.pointer != "moved"
+        o.name
+        for o in call.operands[:-1]
+        if not o.is_number and o.pointer not in ("moved", "bias_result")
     )
+    beside = "".join(f", {o.name}" for o in call.operands if o.pointer == "bias_result")
     moved = [o.name for o in call.operands if o.pointer == "moved"]
     turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
     kept = f", stores {moved[0]}" if moved else ""
-    return f"{turns}{call.computes} = {call.kernel}({reads}){kept}"
+    return f"{turns}{call.computes}{beside} = {call.kernel}({reads}){kept}"

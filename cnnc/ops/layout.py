@@ -173,6 +173,17 @@ class Form:
         """Whether it is such a kernel."""
         return False
 
+    def with_bias(self) -> Form:
+        """The same kernel of a weight's gradient, which also makes that of the bias, if it can.
+
+        That is the sum of the output's gradient, which it reads anyway; it goes to `bias_result`.
+        """
+        return self
+
+    def makes_bias(self) -> bool:
+        """Whether it is such a kernel."""
+        return False
+
     def prepared(self) -> Prepared | None:
         """What a batch makes of the weight, once for all calls: the operand `prepared`."""
         return None

@@ -158,6 +158,8 @@ class Caller:
                 operands.append(self.number(pointer, node))
             elif pointer == "prepared":
                 operands.append(self.prepared(pointer, node))
+            elif pointer == "bias_result":
+                operands.append(self.bias_result(node))
             elif pointer == "moved":
                 operands.append(self.operand(pointer, node.inputs[0]))
             elif self.room.passes(bound[pointer], node):
@@ -261,6 +263,12 @@ class Caller:
         if root in self.memory.kept_offsets:
             return Operand(pointer, "kept", name, self.memory.kept_offsets[root])
         return Operand(pointer, "work", name, self.memory.offsets[root])
+
+    def bias_result(self, node: Node) -> Operand:
+        """Where the kernel of a weight's gradient puts that of the bias."""
+        name = self.room.biases[node.name]
+        slot = self.slots[self.room.places.gradient_of[name]]
+        return Operand("bias_result", "gradients", name, slot.offset)
 
     def result(self, node: Node) -> Operand:
         """Where a node writes."""

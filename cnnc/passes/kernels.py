@@ -88,6 +88,7 @@ class Kernels:
             # A strip has a part of a weight, and what is prepared of the weight is not cut.
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
+        form = form.with_bias() if node.name in room.biases else form
         self.chosen[asked_for] = _Loops(form, node, "" if late else asked.key, chosen.why)
         return self.chosen[asked_for]
 

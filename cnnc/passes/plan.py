@@ -6,7 +6,7 @@ Ties together what the modules beside it decide: room and places (layouts), segm
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -223,6 +223,8 @@ class _Planner:
         """The nodes that the wanted tensors need, segment by segment."""
         at = room.segments.at
         nodes = [node for node in room.graph.needed(wanted) if room.places.computes(node)]
+        beside = self.beside(room, nodes)
+        nodes = [node for node in nodes if node.name not in beside]
         nodes.sort(key=lambda node: at[node.name])
         after = room.segments.once | room.late
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in after)
@@ -231,6 +233,11 @@ class _Planner:
         in_place = find_in_place(steps, room, self.kernels.form, ends, late)
         lives = find_lives(steps, room, ends, late).in_place(in_place)
         return _Order(room, tuple(nodes), steps, lives)
+
+    def beside(self, room: Room, nodes: Sequence[Node]) -> set[str]:
+        """The biases' gradients that the kernels of the weights' gradients make along with these."""
+        weights = [node for node in nodes if node.name in room.biases]
+        return {room.biases[n.name] for n in weights if self.kernels.form(n, room).makes_bias()}
 
     def schedule(self, name: str, order: _Order) -> Schedule:
         """The calls of ordered nodes, with memory for what they make."""
