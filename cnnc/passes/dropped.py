@@ -1,0 +1,74 @@
+"""Graph -> Graph: a training step in which dropout can be fused, forward and backward.
+
+Forward, a rectifier's output would be kept beside what dropout leaves of it, because the rectifier's
+gradient reads it. That asks only where the output is positive, so it may read what dropout leaves:
+what is kept is multiplied by a positive number, and where nothing is kept there is no gradient.
+
+Backward, a view such as flatten's gradient stands between the kernel that makes a gradient and the
+mask. Elements have the same index on either side of it, so the mask is applied before.
+
+Changes no value and no mask. Fuses nothing itself; see fuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnc.ir.graph import Graph, Node
+from cnnc.ops.dropout_mask import DropoutMask
+from cnnc.ops.op import Gradient, Input, Op, Trait
+
+
+def prepare_dropout(step: Graph) -> Graph:
+    """The step with masks where fuse finds them."""
+    return _before_views(_by_sign(step))
+
+
+def _by_sign(graph: Graph) -> Graph:
+    """Gradients that read what dropout leaves of an output instead of the output."""
+    return replace(graph, nodes=tuple(_reading_dropped(node, graph) for node in graph.nodes))
+
+
+def _reading_dropped(node: Node, graph: Graph) -> Node:
+    match node.op:
+        case Gradient(of=Op(TRAITS=traits) as op) if Trait.BY_SIGN in traits:
+            if op.gradient_reads(node.op.wrt) != ("output",):
+                return node
+        case _:
+            return node
+    mask = graph.node(node.inputs[0])
+    if not (isinstance(mask.op, Gradient) and isinstance(mask.op.of, DropoutMask)):
+        return node
+    # Where the output is read by anything else, the gradient is a sum and no mask.
+    dropped = graph.node(mask.layer)
+    return replace(node, inputs=(node.inputs[0], dropped.name))
+
+
+def _before_views(graph: Graph) -> Graph:
+    """Masks of gradients before the views that they read."""
+    nodes = {node.name: node for node in graph.nodes}
+    for node in graph.nodes:
+        view = nodes.get(node.inputs[0]) if node.inputs else None
+        if view is None or not _by_index(node) or not _is_view(view):
+            continue
+        if [reader.name for reader in graph.consumers(view.name)] != [node.name]:
+            continue
+        # Each takes the other's place and name: whatever read the second reads the view now.
+        shape = nodes[view.inputs[0]].shape
+        inputs = (view.inputs[0], *node.inputs[1:])
+        nodes[view.name] = replace(node, name=view.name, inputs=inputs, shape=shape)
+        nodes[node.name] = replace(view, name=node.name, inputs=(view.name,))
+    return replace(graph, nodes=tuple(nodes.values()))
+
+
+def _by_index(node: Node) -> bool:
+    """Whether it is a mask's gradient that depends on an element's index alone."""
+    match node.op:
+        case Gradient(of=DropoutMask(channels=False)):
+            return True
+    return False
+
+
+def _is_view(node: Node) -> bool:
+    op = node.op.of if isinstance(node.op, Gradient) else node.op
+    return not isinstance(op, Input) and Trait.VIEW in op.TRAITS and len(node.inputs) == 1
