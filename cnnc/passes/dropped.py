@@ -5,7 +5,8 @@ gradient reads it. That asks only where the output is positive, so it may read w
 what is kept is multiplied by a positive number, and where nothing is kept there is no gradient.
 
 Backward, a view such as flatten's gradient stands between the kernel that makes a gradient and the
-mask. Elements have the same index on either side of it, so the mask is applied before.
+mask, or a rectifier's. Elements have the same index on either side of it, so masks are applied
+before, where all that they read has such a view as well.
 
 Changes no value and no mask. Fuses nothing itself; see fuse.
 """
@@ -16,7 +17,7 @@ from dataclasses import replace
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ops.dropout_mask import DropoutMask
-from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
 
 
 def prepare_dropout(step: Graph) -> Graph:
@@ -51,21 +52,35 @@ def _before_views(graph: Graph) -> Graph:
         view = nodes.get(node.inputs[0]) if node.inputs else None
         if view is None or not _by_index(node) or not _is_view(view):
             continue
-        if [reader.name for reader in graph.consumers(view.name)] != [node.name]:
+        shape = nodes[view.inputs[0]].shape
+        others = [_viewed(name, shape, graph) for name in node.inputs[1:]]
+        alone = [reader.name for reader in graph.consumers(view.name)] == [node.name]
+        if not alone or None in others:
             continue
         # Each takes the other's place and name: whatever read the second reads the view now.
-        shape = nodes[view.inputs[0]].shape
-        inputs = (view.inputs[0], *node.inputs[1:])
+        inputs = (view.inputs[0], *(name for name in others if name))
         nodes[view.name] = replace(node, name=view.name, inputs=inputs, shape=shape)
-        nodes[node.name] = replace(view, name=node.name, inputs=(view.name,))
+        nodes[node.name] = replace(view, name=node.name, inputs=(view.name,), shape=node.shape)
     return replace(graph, nodes=tuple(nodes.values()))
 
 
+def _viewed(name: str, shape: Shape, graph: Graph) -> str | None:
+    """What has a tensor's elements in that shape; a number a sample is itself."""
+    if graph.node(name).shape in ((), shape):
+        return name
+    views = (node.name for node in graph.consumers(name) if _is_view(node) and node.shape == shape)
+    return next(views, None)
+
+
 def _by_index(node: Node) -> bool:
-    """Whether it is a mask's gradient that depends on an element's index alone."""
+    """Whether it is an element-wise gradient that depends on no place, or on the index alone."""
+    if node.parameters:
+        return False
     match node.op:
-        case Gradient(of=DropoutMask(channels=False)):
-            return True
+        case Gradient(of=DropoutMask(channels=channels)):
+            return not channels
+        case Gradient(of=Op(TRAITS=traits) as op, wrt=wrt) if Trait.ELEMENTWISE in traits:
+            return Trait.PLACED not in traits and op.inputs_read == 1 and wrt == "input"
     return False
 
 
