@@ -81,7 +81,7 @@ def _verify_memory(buffers: tuple[Buffer, ...], size: int, where: str) -> None:
 
 
 def _verify_zeros(schedules: tuple[Schedule, ...]) -> None:
-    """No schedule stores anything where another that works on the same memory has a halo's zeros."""
+    """No schedule stores anything where one that works on the same memory has a halo's zeros."""
     found: dict[tuple[int, Layout], tuple[str, Buffer]] = {}
     for schedule in schedules:
         for buffer in schedule.buffers:
@@ -92,7 +92,7 @@ def _verify_zeros(schedules: tuple[Schedule, ...]) -> None:
             for where, halo in found.values():
                 _require(
                     _apart(buffer, halo) or _zeros_agree(buffer, halo),
-                    f"{buffer.tensor} of {schedule.name} lies in the halo of {halo.tensor}, {where}",
+                    f"{schedule.name}: {buffer.tensor} lies in {halo.tensor}'s halo, {where}",
                 )
 
 

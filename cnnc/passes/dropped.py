@@ -1,8 +1,9 @@
 """Graph -> Graph: a training step in which dropout can be fused, forward and backward.
 
-Forward, a rectifier's output would be kept beside what dropout leaves of it, because the rectifier's
-gradient reads it. That asks only where the output is positive, so it may read what dropout leaves:
-what is kept is multiplied by a positive number, and where nothing is kept there is no gradient.
+Forward, a rectifier's output would be stored beside what dropout leaves of it, because the
+rectifier's gradient reads it. That asks only where the output is positive, so it may read what
+dropout leaves: what is kept is multiplied by a positive number, and where nothing is kept there is
+no gradient.
 
 Backward, a view such as flatten's gradient stands between the kernel that makes a gradient and the
 mask, or a rectifier's. Elements have the same index on either side of it, so masks are applied

@@ -43,7 +43,8 @@ class Pins:
 
     def offsets(self, lives: Sequence[Lifetime]) -> dict[str, int]:
         """The places of a schedule's tensors with a halo."""
-        found, bases, top = {}, {}, 0
+        found: dict[str, int] = {}
+        bases, top = {}, 0
         for plane, slots in self.channels.items():
             bases[plane] = top
             top += _size(*plane, sum(slots))

@@ -235,7 +235,7 @@ class _Planner:
         return _Order(room, tuple(nodes), steps, lives)
 
     def beside(self, room: Room, nodes: Sequence[Node]) -> set[str]:
-        """The biases' gradients that the kernels of the weights' gradients make along with these."""
+        """The biases' gradients that the kernels of the weights' gradients make as well."""
         weights = [node for node in nodes if node.name in room.biases]
         return {room.biases[n.name] for n in weights if self.kernels.form(n, room).makes_bias()}
 

@@ -49,7 +49,7 @@ class Lives:
     def in_place(self, places: Mapping[str, str]) -> Lives:
         """The same where tensors take the places of others, of which `places` gives the names.
 
-        The order is that in which they do. Two of which one is kept and the other is not stay apart.
+        The order is that in which they do. Where one is kept and the other is not, they stay apart.
         """
         return Lives(_joined(self.local, places), _joined(self.kept, places))
 

@@ -1,4 +1,4 @@
-"""Tensors that are made in the place of others, where several still read these: a wrong one shows."""
+"""Tensors made in the place of others that several read: one that comes too early shows."""
 
 from __future__ import annotations
 
