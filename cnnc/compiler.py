@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cnnc.codegen.build import build_targets, check_runs_here, load_extension
-from cnnc.codegen.toolchain import chosen_targets, native_target
+from cnnc.codegen.build import build_targets
+from cnnc.codegen.toolchain import chosen_targets
+from cnnc.compiled import Compiled, Lowered
 from cnnc.diagnostics import CompileError, Diagnostic, Source
-from cnnc.ir.target import TARGETS, Target
+from cnnc.ir.target import Target
 from cnnc.limits import DEFAULT_LIMITS, Limits
 from cnnc.request import Answer, Request
 from cnnc.sources import read_source, split_model
@@ -67,67 +67,6 @@ class Options:
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.algorithm, self.tuning, self.choose)) > 1:
             raise ValueError("one of algorithm, tuning and choose says which kernels to take")
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """The forms that a module comes from; a program for each target, the most capable first."""
-
-    graph: Graph
-    fused: Graph
-    programs: tuple[Program, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A built extension, its stub and each target's source, and the forms that it came from."""
-
-    name: str
-    extension: Path
-    sources: tuple[Path, ...]
-    stub: Path
-    cached: bool
-    targets: tuple[Target, ...]
-    loadable: Path
-    """The cache's copy of the extension, whose contents never change under a running process."""
-    lowered: Callable[[], Lowered] = field(repr=False, compare=False)
-    """What `graph`, `fused` and `programs` are taken from: the cache may have spared the stages."""
-
-    @property
-    def graph(self) -> Graph:
-        """What to compute."""
-        return self.lowered().graph
-
-    @property
-    def fused(self) -> Graph:
-        """What `programs` were planned from."""
-        return self.lowered().fused
-
-    @property
-    def programs(self) -> tuple[Program, ...]:
-        """One for each target, the most capable first."""
-        return self.lowered().programs
-
-    @property
-    def pyx(self) -> Path:
-        """The source of the most capable target."""
-        return self.sources[0]
-
-    @property
-    def target(self) -> Target:
-        """The one that is taken on this machine; the most capable where it runs none."""
-        host = native_target()
-        return next((each for each in self.targets if each.runs_on(host)), self.targets[0])
-
-    @property
-    def program(self) -> Program:
-        """That of `target`."""
-        return next(each for each in self.programs if each.target == self.target)
-
-    def load(self) -> ModuleType:
-        """Import the extension; CompileError where this machine can run none of its targets."""
-        check_runs_here(*self.targets)
-        return load_extension(self.name, self.loadable)
 
 
 def open_spec(spec: str | Path, options: Options | None = None) -> tuple[Source, Options]:
@@ -236,30 +175,25 @@ def compile_spec(
     tell = on_stage or _say_nothing
     looked = None if request is None else request.looked
     warnings: list[Diagnostic] = []
-    forms: dict[str, Any] = {}
-    texts: dict[str, str] = {}
-    programs: list[Program] = []
+    made = _Made()
     stages = lower(source, options, warnings.append, looked)
     start = time.perf_counter()
     for stage, form in stages:
-        forms[stage] = form
-        if stage == "pyx":
-            programs.append(forms["program"])
-            texts[programs[-1].target.name] = form
+        made.take(stage, form)
         tell(stage, time.perf_counter() - start)
         start = time.perf_counter()
     if warn is not None:
         for warning in warnings:
             warn(warning)
-    name = programs[0].name
-    stub = render_stub(programs[0], Path(source.name).name, profile=options.profile)
-    built = build_targets(name, texts, stub, output, on_compile)
+    program = made.programs[0]
+    stub = render_stub(program, Path(source.name).name, profile=options.profile)
+    texts = {each.target.name: text for each, text in zip(made.programs, made.texts, strict=True)}
+    built = build_targets(program.name, texts, stub, output, on_compile)
     tell("build", time.perf_counter() - start)
-    answer = Answer(name, tuple(TARGETS[target] for target in texts), built)
+    answer = Answer(program.name, tuple(each.target for each in made.programs), built)
     if request is not None and not warnings:  # which are to be heard every time
         request.note(answer)
-    lowered = Lowered(forms["graph"], forms["fused"], tuple(programs))
-    return _compiled(answer, lambda: lowered)
+    return _compiled(answer, made.lowered)
 
 
 def _compiled(answer: Answer, lowered: Callable[[], Lowered]) -> Compiled:
@@ -276,18 +210,36 @@ def _compiled(answer: Answer, lowered: Callable[[], Lowered]) -> Compiled:
     )
 
 
+class _Made:
+    """What stages have made so far."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[str, Graph] = {}
+        self.programs: list[Program] = []
+        self.texts: list[str] = []
+
+    def take(self, stage: str, form: Any) -> None:
+        """The form of a stage, in the order of `lower`."""
+        if stage == "program":
+            self.programs.append(form)
+        elif stage == "pyx":
+            self.texts.append(form)
+        else:
+            self._graphs[stage] = form
+
+    def lowered(self) -> Lowered:
+        """The forms that a module comes from."""
+        return Lowered(self._graphs["graph"], self._graphs["fused"], tuple(self.programs))
+
+
 def _lowered(source: Source, options: Options) -> Lowered:
     """The forms, without the text of the last stage that nobody waits for."""
     count = len(chosen_targets(options.target))
-    forms: dict[str, Any] = {}
-    programs: list[Program] = []
+    made = _Made()
     stages = lower(source, options)
-    while len(programs) < count:
-        stage, form = next(stages)
-        forms[stage] = form
-        if stage == "program":
-            programs.append(form)
-    return Lowered(forms["graph"], forms["fused"], tuple(programs))
+    while len(made.programs) < count:
+        made.take(*next(stages))
+    return made.lowered()
 
 
 def _say_nothing(stage: str, seconds: float) -> None:

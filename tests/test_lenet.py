@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.compiler import Compiled, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import compile_spec
 from cnnc.ir.interpret import interpret
 from cnnc.passes.differentiate import differentiate
 from cnnc.runtime import evaluate, fit, load_dataset

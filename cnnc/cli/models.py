@@ -14,7 +14,7 @@ from cnnc.cli.report import fail, show_compiling, show_stage, show_warnings
 if TYPE_CHECKING:
     from cnnc.cli.options import SpecChoice
     from cnnc.cli.tuning import Tuned
-    from cnnc.compiler import Compiled
+    from cnnc.compiled import Compiled
     from cnnc.diagnostics import Diagnostic
     from cnnc.ir.graph import Graph
     from cnnc.runtime import Dataset

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.conversion import OutOfRangeError, WrongKindError, describe, read
-from cnnc.frontend.evaluator import Evaluator, Value, show
+from cnnc.frontend.evaluator import Evaluator
 from cnnc.frontend.names import WORDS, suggest
 from cnnc.frontend.report import RefusedError, Report
+from cnnc.frontend.values import Value, show
 from cnnc.ops import INITIALIZERS, OPS
 from cnnc.ops.op import Field, Kind, OpError
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from cnnc.diagnostics import Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.chains import Chains
-from cnnc.frontend.evaluator import Setting
 from cnnc.frontend.names import check_name, suggest
 from cnnc.frontend.network import Network, Tensor
 from cnnc.frontend.report import Frame, RefusedError, Report, on_line
 from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
+from cnnc.frontend.values import Setting
 from cnnc.frontend.walk import chains, mentioned
 from cnnc.ir.graph import Node, Parameter
 from cnnc.limits import Limits
@@ -144,7 +144,7 @@ class Body:
     def _output(self, statement: s.OutputStatement, scope: Scope) -> None:
         self._wants_outputs = True
         for name in statement.names:
-            value = self.chains.lookup(name, scope)
+            value = self.chains.reading.value(name, scope)
             if value is None:
                 self._blind(scope, ())
                 continue

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from cnnc.frontend import spec as s
-from cnnc.frontend.evaluator import Setting
 from cnnc.frontend.report import RefusedError, place
 from cnnc.frontend.scope import Scope, Value
+from cnnc.frontend.values import Setting
 from cnnc.ops.op import REQUIRED, Field, Kind
 
 

@@ -1,6 +1,7 @@
 """Chains: layers, joins, block calls and alternatives -> the values that they make.
 
-Follows the current value along a chain. What stands between chains is body.py's.
+Follows the current value along a chain. What a layer reads is reading.py's, what stands between
+chains is body.py's.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from contextlib import suppress
 from typing import Any
 
 from cnnc.frontend import spec as s
-from cnnc.frontend.arguments import Bound, as_call
 from cnnc.frontend.calls import pass_arguments
 from cnnc.frontend.library import Block
-from cnnc.frontend.names import check_name, suggest, suggest_layer
-from cnnc.frontend.network import Network, Operand, Tensor
-from cnnc.frontend.report import Frame, RefusedError, Report, on_line
+from cnnc.frontend.names import check_name, suggest_layer
+from cnnc.frontend.network import Network, Tensor
+from cnnc.frontend.reading import Reading
+from cnnc.frontend.report import Frame, RefusedError, Report
 from cnnc.frontend.scope import Budget, Naming, Scope, Value, open_scope
 from cnnc.frontend.walk import has_result, mentioned
 from cnnc.limits import Limits
@@ -23,9 +24,6 @@ from cnnc.ops import OPS
 
 Expand = Callable[[tuple[s.Statement, ...], Scope], None]
 """Goes through the statements of a body."""
-
-Operands = list[Operand | None]
-"""What a layer reads; None for a value that failed."""
 
 
 class Chains:
@@ -36,6 +34,7 @@ class Chains:
     ) -> None:
         self._report = report
         self._limits = limits
+        self.reading = Reading(report, limits)
         self._network = network
         self._budget = budget
         self._expand = expand
@@ -88,7 +87,7 @@ class Chains:
         current = scope.current
         if links and first.arguments is None and first.name.text in scope.values:
             self.visited.add(id(first))
-            current = self.lookup(first.name, scope)
+            current = self.reading.value(first.name, scope)
             links = links[1:]
             if first.label is not None:
                 message = f"a label names a layer, and {first.name} is a value"
@@ -97,26 +96,6 @@ class Chains:
             current = self._link(link, current, scope, starts=link is first)
         # a chain has a link, and a link gives a value
         return current if current is not None else Value(None, "", chain.span)
-
-    def lookup(self, name: s.Identifier | s.Word, scope: Scope) -> Value | None:
-        """The value of a name, None after reporting that there is none."""
-        value = scope.values.get(name.text)
-        if value is not None:
-            value.used = True
-            return value
-        help = suggest(name.text, scope.values, "values")
-        if name.text in scope.naming:
-            help = f"{name.text} names a layer; name its value with name = ..."
-        elif name.text in scope.ended:
-            repeat = on_line(scope.ended[name.text], name.span.source)
-            help = f"{name.text} is bound inside the repeat {repeat}, and ends with each pass"
-        elif name.text in scope.settings:
-            help = f"{name.text} is a number"
-        elif name.text in OPS:
-            help = f"{name.text} is a layer; name its result: a = {name.text}, then use a"
-        message = f"no value is called {name.text}"
-        self._report.error("undefined-name", message, name.span, help=help)
-        return None
 
     # links
 
@@ -179,25 +158,10 @@ class Chains:
                 before = "" if rest[0] in scope.settings else f"{rest.pop(0)} -> "
             help = f"write a, b = {before}{link.name}({', '.join(rest)})"[:80]
             raise self._report.refuse("misplaced-value", message, link.call_span, help=help)
-        read = self._read(link, op, current, scope, starts)
+        read = self.reading.layer(link, op, current, scope, starts)
         if read is None:
             return None
         return self._network.add_layer(scope.naming.prefix + name, link, op, *read)
-
-    def _read(
-        self, link: s.Link, op: type[Any], current: Value | None, scope: Scope, starts: bool
-    ) -> tuple[Bound, list[Operand]] | None:
-        """The arguments and inputs of a layer; None where an input failed."""
-        arguments = link.arguments or ()
-        operands: Operands
-        if op.INPUTS == 1:
-            operands = [self._read_current(link, current)]
-            self._refuse_values(link, op, scope)
-        else:
-            operands, arguments = self._join(link, op, scope, starts)
-        bound = scope.binder.bind(link.name.text, op.FIELDS, arguments, link.call_span)
-        known = [operand for operand in operands if operand is not None]
-        return (bound, known) if len(known) == len(operands) else None
 
     def _pieces(
         self, chain: s.Chain, op: type[Any], wanted: int, scope: Scope
@@ -212,7 +176,7 @@ class Chains:
         name = self._name(link, scope)
         tensors: tuple[Tensor, ...] | None = None
         with suppress(RefusedError):
-            if read := self._read(link, op, current, scope, not before):
+            if read := self.reading.layer(link, op, current, scope, not before):
                 full = scope.naming.prefix + name
                 tensors = self._network.add_pieces(full, link, op, *read)
         if tensors is None:
@@ -227,37 +191,6 @@ class Chains:
             Value(tensor, f"{name}_{number}", link.span) for number, tensor in enumerate(tensors, 1)
         )
 
-    def _refuse_values(self, link: s.Link, op: type[Any], scope: Scope) -> None:
-        """Refuse `relu(x)`: the one input of a layer is what stands before it in the chain."""
-        for argument in link.arguments or ():
-            called = as_call(argument.value)
-            name = called[0].text if called and argument.name is None else ""
-            lone = isinstance(argument.value, s.Word) and not op.FIELDS
-            if not name or name in scope.settings:
-                continue
-            if name in scope.values:
-                scope.values[name].used = True
-            elif name not in OPS and not lone:
-                continue
-            rest = ", ".join(a.span.text for a in link.arguments or () if a is not argument)
-            layer = f"{link.name}({rest})" if rest else link.name.text
-            order = (argument.span.text, layer)
-            if name in OPS and argument is not (link.arguments or ())[0]:
-                order = order[::-1]
-            message = f"{link.name} reads what stands before it in the chain, not an argument"
-            help = " ".join(f"write {' -> '.join(order)}".split())[:100]
-            raise self._report.refuse("misplaced-value", message, argument.span, help=help)
-
-    def _read_current(self, link: s.Link, current: Value | None) -> Operand | None:
-        if current is None:
-            message = f"{link.name} has nothing to work on"
-            help = "declare an input first: input image: float32[3, 32, 32]"
-            self._report.error("no-input", message, link.call_span, help=help)
-            # said once: what follows works on the value of this layer
-            return None
-        current.used = True
-        return Operand(current.tensor, None, link.call_span) if current.tensor else None
-
     def _report_no_layer(self, link: s.Link, scope: Scope) -> None:
         name, span = link.name.text, link.name.span
         plain = link.arguments is None
@@ -268,7 +201,7 @@ class Chains:
             code, message = "misplaced-value", f"{name} is a value, not a layer"
             help = f"a chain starts from a value: {name} -> ...; join values by add or concat"
         elif name in scope.ended:
-            self.lookup(link.name, scope)
+            self.reading.value(link.name, scope)
             return
         elif name in scope.naming:
             help = f"{name} names a layer; name its value with name = ..."
@@ -285,54 +218,6 @@ class Chains:
             if name in (model.name.text for model in scope.library.spec.models):
                 help = f"{name} is a model, and models do not contain each other: make it a block"
         self._report.error(code, message, span, help=help)
-
-    # joins
-
-    def _join(
-        self, link: s.Link, op: type[Any], scope: Scope, starts: bool
-    ) -> tuple[Operands, tuple[s.Argument, ...]]:
-        """The values that a join names, None for those that failed, and its other arguments."""
-        given = link.arguments or ()
-        named = tuple(argument for argument in given if argument.name is not None)
-        values = [self._joined(link, a, scope) for a in given if a.name is None]
-        if any(a.name is None and not isinstance(a.value, s.Word) for a in given):
-            raise RefusedError
-        if not starts:
-            message = f"{link.name} starts a chain and takes its inputs by name"
-            help = f"name the value before it: a = ..., then {link.name}(a, b)"
-            raise self._report.refuse("misplaced-value", message, link.call_span, help=help)
-        wanted, count = op.INPUTS or 2, len(values)
-        if count > self._limits.operands:
-            message = f"{link.name} joins more than {self._limits.operands:,} values"
-            raise self._report.refuse("too-large", message, link.call_span)
-        if count < wanted or (op.INPUTS is not None and count > wanted):
-            code = "missing-argument" if count < wanted else "extra-argument"
-            least = "" if op.INPUTS else "at least "
-            message = f"{link.name} joins {least}{wanted} values, got {count}"
-            help = f"write {link.name}(a, b)"
-            raise self._report.refuse(code, message, link.call_span, help=help)
-        return values, named
-
-    def _joined(self, link: s.Link, argument: s.Argument, scope: Scope) -> Operand | None:
-        """The value that one argument of a join names; None after an error."""
-        if not isinstance(argument.value, s.Word):
-            message = f"{link.name} joins values, got {argument.span.text[:40]}"
-            help = f"name the values first: a = ..., b = ..., then {link.name}(a, b)"
-            number = scope.evaluator.literal(argument.value)
-            if isinstance(argument.value, s.List):
-                items = ", ".join(item.span.text for item in argument.value.items)
-                help = f"write {link.name}({items})"[:80]
-            elif number is not None and link.name.text == "mul":
-                help = f"to multiply by a number write scale({argument.span.text[:40]})"
-            for name in mentioned(argument.value):
-                if name in scope.values:
-                    scope.values[name].used = True
-            self._report.error("bad-type", message, argument.span, help=help)
-            return None
-        value = self.lookup(argument.value, scope)
-        if value is None or value.tensor is None:
-            return None
-        return Operand(value.tensor, argument.value.text, argument.span)
 
     # blocks
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cnnc.frontend import spec as s
-from cnnc.frontend.evaluator import Value, show
+from cnnc.frontend.values import Value, show
 from cnnc.ops.op import Field, Kind
 
 T = TypeVar("T")

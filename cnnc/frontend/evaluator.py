@@ -7,40 +7,21 @@ may be; see arguments.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import TypeVar
 
-from cnnc.diagnostics import Source, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.arithmetic import FUNCTIONS, SIGNS, SINGLE, Number
 from cnnc.frontend.names import WORDS, kind_of, suggest
-from cnnc.frontend.report import RefusedError, Report, on_line
+from cnnc.frontend.report import RefusedError, Report
+from cnnc.frontend.values import Setting, Value, flat, show
+from cnnc.frontend.walk import words
 from cnnc.limits import Limits
 from cnnc.ops import INITIALIZERS, OPS
 
 T = TypeVar("T")
 _FLAGS = {"True": "yes", "False": "no", "None": "no"}
-Value: TypeAlias = (
-    "int | float | s.Text | s.Extent | s.Word | s.Call | tuple[Value, ...] | list[Value]"
-)
-"""bool is an int here, as in Python; a Word is a name that is no parameter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """The value of a parameter, `let` or counter; None where it could not be worked out."""
-
-    value: Value | None
-    span: Span | None
-    """Where it is set; None for what was set from outside the file."""
-    verb: str = "is set"
-
-    def origin(self, seen_from: Source) -> str:
-        """Who set it, as a note ends: `is set on line 2`."""
-        if self.span is None:
-            return "was set from outside the file"
-        return f"{self.verb} {on_line(self.span, seen_from)}"
 
 
 class Evaluator:
@@ -121,14 +102,14 @@ class Evaluator:
         if isinstance(value, s.Text):
             message = f"expected a number, yes or no, an extent or a word, got {show(value)}"
             raise self._report.refuse("bad-type", message, expression.span)
-        for item in _flat(value):
+        for item in flat(value):
             if not (isinstance(item, s.Word) and item.text in WORDS):
                 self.refuse_unknown(item, WORDS)
         return value
 
     def notes(self, expression: s.Expression) -> tuple[str, ...]:
         """Where the parameters in an expression got their values."""
-        names = dict.fromkeys(w.text for w in _words(expression) if w.text in self.settings)
+        names = dict.fromkeys(w.text for w in words(expression) if w.text in self.settings)
         settings = ((name, self.settings[name]) for name in names)
         return tuple(
             f"{name} = {show(setting.value)} {setting.origin(expression.span.source)}"
@@ -178,7 +159,7 @@ class Evaluator:
 
     def refuse_unknown(self, value: Value, among: Iterable[str] = ()) -> None:
         """Refuse words and functions in a value that stand for nothing, as numbers."""
-        for item in _flat(value):
+        for item in flat(value):
             if isinstance(item, s.Word):
                 raise self.undefined(item, among)
             if isinstance(item, s.Call) and item.name.text not in INITIALIZERS:
@@ -279,56 +260,3 @@ def _attempt(read: Callable[[s.Expression], T], expression: s.Expression) -> T |
         return read(expression)
     except RefusedError:
         return None
-
-
-def _flat(value: Value) -> Iterator[Value]:
-    """The value, or what stands in a list or tuple of any depth."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
-
-
-def _words(expression: s.Expression) -> Iterator[s.Word]:
-    match expression:
-        case s.Word():
-            yield expression
-        case s.Unary():
-            yield from _words(expression.operand)
-        case s.Binary():
-            yield from _words(expression.left)
-            yield from _words(expression.right)
-        case s.Conditional():
-            for part in (expression.then, expression.test, expression.otherwise):
-                yield from _words(part)
-        case s.Tuple() | s.List():
-            for item in expression.items:
-                yield from _words(item)
-        case s.Call():
-            for argument in expression.arguments:
-                yield from _words(argument.value)
-        case _:
-            return
-
-
-def show(value: object) -> str:
-    """A value as messages write it."""
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case float() if value.is_integer() and abs(value) < 1e15:
-            return f"{value:.1f}"
-        case int() | float():
-            return repr(value)
-        case s.Word() | s.Text() | s.Call():
-            text = value.span.text
-            return text if len(text) <= 40 else text[:39] + "…"
-        case s.Extent():
-            return "x".join(map(str, value.sizes))
-        case tuple():
-            return f"({', '.join(map(show, value))})"
-        case list():
-            return f"[{', '.join(map(show, value))}]"
-        case _:
-            return str(value)

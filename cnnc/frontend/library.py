@@ -13,10 +13,11 @@ from pathlib import Path
 
 from cnnc.diagnostics import CompileError, Source, Span
 from cnnc.frontend import spec as s
-from cnnc.frontend.evaluator import Evaluator, Setting
+from cnnc.frontend.evaluator import Evaluator
 from cnnc.frontend.names import check_name
 from cnnc.frontend.parser import parse
 from cnnc.frontend.report import RefusedError, Report, on_line
+from cnnc.frontend.values import Setting
 from cnnc.frontend.walk import bindings, chains, has_result
 from cnnc.limits import Limits
 from cnnc.sources import read_source

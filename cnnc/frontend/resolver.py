@@ -14,13 +14,14 @@ from pathlib import Path
 from cnnc.diagnostics import CompileError, Diagnostic, Span
 from cnnc.frontend import spec as s
 from cnnc.frontend.body import Body
-from cnnc.frontend.evaluator import Evaluator, Setting, show
+from cnnc.frontend.evaluator import Evaluator
 from cnnc.frontend.library import Loader
 from cnnc.frontend.names import check_name, suggest
 from cnnc.frontend.report import ExhaustedError, RefusedError, Report
 from cnnc.frontend.scope import Naming, Scope, open_scope
 from cnnc.frontend.training import resolve_training
 from cnnc.frontend.usage import check_unvisited, circles, warn_of_unused
+from cnnc.frontend.values import Setting, show
 from cnnc.ir.graph import Graph, Node, Output, Parameter
 from cnnc.limits import DEFAULT_LIMITS, Limits
 from cnnc.ops.initializers import Automatic, Glorot, He

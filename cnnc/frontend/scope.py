@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from cnnc.diagnostics import Span
 from cnnc.frontend.arguments import Binder
-from cnnc.frontend.evaluator import Evaluator, Setting
+from cnnc.frontend.evaluator import Evaluator
 from cnnc.frontend.library import Library
 from cnnc.frontend.network import Tensor
 from cnnc.frontend.report import ExhaustedError, Report, on_line
+from cnnc.frontend.values import Setting
 from cnnc.limits import Limits
 
 

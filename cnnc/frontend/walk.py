@@ -70,3 +70,26 @@ def mentioned(*roots: Any) -> frozenset[str]:
         for part, _ in parts(*roots)
         if isinstance(part, s.Word) or (isinstance(part, s.Link) and part.arguments is None)
     )
+
+
+def words(expression: s.Expression) -> Iterator[s.Word]:
+    """The names that an expression reads, in its order."""
+    match expression:
+        case s.Word():
+            yield expression
+        case s.Unary():
+            yield from words(expression.operand)
+        case s.Binary():
+            yield from words(expression.left)
+            yield from words(expression.right)
+        case s.Conditional():
+            for part in (expression.then, expression.test, expression.otherwise):
+                yield from words(part)
+        case s.Tuple() | s.List():
+            for item in expression.items:
+                yield from words(item)
+        case s.Call():
+            for argument in expression.arguments:
+                yield from words(argument.value)
+        case _:
+            return

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.compiler import Compiled
+from cnnc.compiled import Compiled
 from cnnc.measure.peak import Peak
 from cnnc.measure.samples import random_samples
 from cnnc.measure.work import forward_flops, training_flops

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc.compiler import Compiled
+from cnnc.compiled import Compiled
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.program import Result, Schedule
 from cnnc.measure.peak import CACHES, Ceilings, Peak

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc.compiler import Compiled
+from cnnc.compiled import Compiled
 from cnnc.ir.program import Call, Schedule
 from cnnc.measure.samples import random_samples
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnnc.compiler import Compiled
+from cnnc.compiled import Compiled
 from cnnc.measure.step import Place, Step
 
 ROUND = 0.05

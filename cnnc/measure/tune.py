@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from cnnc.codegen.build import check_runs_here
 from cnnc.codegen.toolchain import host_targets, named_targets, native_target
-from cnnc.compiler import Compiled, Options, compile_spec, lower, open_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec, lower, open_spec
 from cnnc.ir.program import Program
 from cnnc.ir.target import Target
 from cnnc.measure.memory import machine_description, recall, remember

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from cnnc.codegen.toolchain import find_compiler
-from cnnc.compiler import Compiled, Options, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec
 from cnnc.diagnostics import CompileError
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret

@@ -6,10 +6,11 @@ import pytest
 
 from cnnc.diagnostics import Diagnostic, Source
 from cnnc.frontend.arguments import Binder
-from cnnc.frontend.evaluator import Evaluator, Setting
+from cnnc.frontend.evaluator import Evaluator
 from cnnc.frontend.parser import parse
 from cnnc.frontend.report import RefusedError, Report
 from cnnc.frontend.spec import Argument, ChainStatement
+from cnnc.frontend.values import Setting
 from cnnc.limits import DEFAULT_LIMITS
 from cnnc.ops.op import Field, Kind
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.compiler import Compiled, Options, compile_spec, emit, lower, open_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec, emit, lower, open_spec
 from cnnc.measure import Case, Peak, Profile, bench, profile
 from cnnc.measure.samples import random_samples
 from cnnc.measure.work import Traffic, forward_flops, node_flops, training_flops

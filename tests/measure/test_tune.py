@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from cnnc.codegen.toolchain import native_target
-from cnnc.compiler import Compiled, Options, compile_spec, emit, lower, open_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec, emit, lower, open_spec
 from cnnc.diagnostics import CompileError
 from cnnc.ir.program import Program
 from cnnc.measure.step import Place, spots

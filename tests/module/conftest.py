@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.compiler import Compiled, Options, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec
 from cnnc.ops.op import Array
 from tests.module.reference import Reference
 from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, ROWS, TOWER, WIND

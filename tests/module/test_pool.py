@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cnnc.codegen.toolchain import find_compiler
-from cnnc.compiler import Compiled, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import compile_spec
 from tests.module.conftest import Case, Compile
 from tests.module.specs import LENET, LINE, WIND
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.compiler import Compiled, Options, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec
 from cnnc.ir.graph import Graph
 from tests.module.reference import Reference
 from tests.ops.test_kernels import targets_by_lanes

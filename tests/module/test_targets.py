@@ -17,7 +17,7 @@ import pytest
 
 import cnnc
 from cnnc.codegen.build import load_extension
-from cnnc.compiler import Compiled
+from cnnc.compiled import Compiled
 from cnnc.diagnostics import CompileError
 from cnnc.ir.target import TARGETS
 from tests.module.conftest import Case, Compile

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnnc.codegen.render import render
-from cnnc.compiler import Compiled, Options, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec
 from cnnc.diagnostics import Source
 from cnnc.frontend import format_spec, parse, resolve
 from cnnc.ir.graph import Graph

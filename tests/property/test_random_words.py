@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.compiler import Compiled, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import compile_spec
 from cnnc.ir.interpret import interpret
 from cnnc.ops.random_words import random_words
 from tests.property.comparison import Twin

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cnnc.compiler import Compiled, Options, compile_spec
+from cnnc.compiled import Compiled
+from cnnc.compiler import Options, compile_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
 ALL = sorted(path.stem for path in SPECS.glob("*.cnn"))
