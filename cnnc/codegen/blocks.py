@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TypeAlias
 
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import plus
@@ -42,7 +43,8 @@ class Block:
     """What one block of samples goes through between two barriers.
 
     `losses` are (pointer to the loss of each lane, its share). `finish` runs once, afterwards;
-    `tiled` are (function, call) of what it runs in pieces.
+    `tiled` are (function, call) of what it runs in pieces. `abreast` are the calls that all blocks
+    side by side go through next; what follows them is another Block.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Block:
     """Whether some of it goes strip by strip."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
+    abreast: tuple[str, ...] = ()
     cold: bool = False
     """Whether it is told that another core may have the parameters."""
 
@@ -86,6 +89,12 @@ class Batch:
     prepare: tuple[str, ...]
     blocks: tuple[Block, ...]
     cost: int
+    segments: int
+
+    @property
+    def abreast(self) -> bool:
+        """Whether blocks go side by side: then there is one segment, and a Block for every leg."""
+        return len(self.blocks) > self.segments
 
 
 def batches(program: Program, clock: Clock | None = None) -> list[Batch]:
@@ -105,26 +114,47 @@ def memory_of(program: Program, schedule: Schedule) -> tuple[tuple[str, str], ..
 
 
 def _batch(program: Program, schedule: Schedule, clock: Clock | None) -> Batch:
-    several = len(schedule.segments) > 1
     takes = memory_of(program, schedule)
+    legs = [leg for segment in schedule.segments for leg in _legs(segment)]
     blocks = tuple(
-        _block(program, schedule.name, f"{number}" if several else "", segment, takes, clock)
-        for number, segment in enumerate(schedule.segments)
+        _block(program, schedule.name, f"{number}" if len(legs) > 1 else "", leg, takes, clock)
+        for number, leg in enumerate(legs)
     )
     prepare = _timed(
         _once(program, schedule.prepare), schedule.prepare, clock, schedule.name, "prepare"
     )
-    return Batch(schedule.name, prepare, blocks, schedule.cost)
+    return Batch(schedule.name, prepare, blocks, schedule.cost, len(schedule.segments))
+
+
+Leg: TypeAlias = tuple[Segment, tuple[Call, ...]]
+"""What a block goes through by itself, and the calls that blocks go through abreast then."""
+
+
+def _legs(segment: Segment) -> Iterator[Leg]:
+    """A segment cut where blocks go abreast; it is over when the last leg is."""
+    calls: list[Call] = []
+    abreast: list[Call] = []
+    loads = segment.loads
+    for call in segment.calls:
+        if abreast and not call.abreast:
+            yield Segment(loads, tuple(calls), ()), tuple(abreast)
+            loads, calls, abreast = (), [], []
+        (abreast if call.abreast else calls).append(call)
+    if abreast:
+        yield Segment(loads, tuple(calls), ()), tuple(abreast)
+        loads, calls = (), []
+    yield replace(segment, loads=loads, calls=tuple(calls)), ()
 
 
 def _block(
     program: Program,
     schedule: str,
     number: str,
-    segment: Segment,
+    leg: Leg,
     takes: tuple[tuple[str, str], ...],
     clock: Clock | None,
 ) -> Block:
+    segment, abreast = leg
     loads = [Memory(load) for load in segment.loads]
     size = program.single.schedule.size if program.single else 0
     calls = _timed(_once(program, segment.calls), segment.calls, clock, schedule, "call")
@@ -150,7 +180,8 @@ def _block(
             if call.units > 1
         ),
         any(call.turns for call in segment.calls),
-        _results(program, schedule),
+        _results(program, schedule) if not abreast else (),
+        _timed(_once(program, abreast), abreast, clock, schedule, "call"),
         schedule == "train" and program.train is not None and program.train.cold,
     )
 
@@ -269,6 +300,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
         return str(operand.offset)
     if operand.space in ("units", "arrays"):
         return operand.name
+    if operand.space == "workspace":
+        return "WORKSPACE"
     if operand.space == "beyond":
         return "arrays.beyond"
     if operand.is_number:

@@ -122,6 +122,14 @@ class KernelText:
         reads = [element(name, layout, at) for name, layout in self.reads.items()]
         return self._fused(value, reads, at)
 
+    def finish_of(self, block: Affine, value: str, *at: Affine) -> str:
+        """As `finish`, for one of the blocks side by side: what it reads besides is its own."""
+        reads = [
+            element(f"({name} + ({block}) * {name}_step)" if layout else name, layout, at)
+            for name, layout in self.reads.items()
+        ]
+        return self._fused(value, reads, at)
+
     def finish_step(self, value: str, form: Pool) -> str:
         """As `finish`, for a tap of a window that every pointer stands at the start of."""
         taps = zip(form.starts, form.taps, strict=True)
@@ -213,6 +221,8 @@ def _ctype(kernel: Kernel, pointer: str) -> str:
     extra = [n for n, layout in KernelText(kernel).reads.items() if layout is None]
     if pointer in (*kernel.form.floats(), *extra):
         return "const float*"
+    if pointer.endswith("_step"):
+        return "Py_ssize_t"
     return _CTYPES.get(pointer, "const vec*")
 
 

@@ -21,7 +21,7 @@ from math import prod
 from cnnc.ir.graph import Graph, Training
 from cnnc.ir.target import Target
 from cnnc.ops.initializers import Initializer
-from cnnc.ops.layout import Form, Layout
+from cnnc.ops.layout import ABREAST, Form, Layout
 from cnnc.ops.op import Gradient, LossOp, Op, Shape
 
 
@@ -86,7 +86,10 @@ class Kernel:
     def pointers(self) -> tuple[str, ...]:
         """Its operands' names in order; what the epilogue reads stands before the result."""
         *reads, result = self.form.operands()
-        extra = tuple(f"epilogue{i}" for i in range(len(self.epilogue_layouts)))
+        extra: list[str] = []
+        for i, layout in enumerate(self.epilogue_layouts):
+            stepping = self.form.abreast() and layout is not None
+            extra += [f"epilogue{i}", f"epilogue{i}_step"] if stepping else [f"epilogue{i}"]
         return (*reads, *extra, result)
 
 
@@ -102,6 +105,7 @@ _NUMBERS = (
     "cold",
     "NULL",
     "arrays",
+    "workspace",
 )
 """Spaces of operands that are no tensors."""
 
@@ -144,7 +148,8 @@ class Call:
     Consecutive calls of the same `turns` are one loop. `adds`: every turn after the first adds to
     what the result holds. One in several `pieces` is as many calls, each for a `tile`, in any
     order; one of several `units` is any number of calls, each for its part of them. `cost` is what
-    they take one thread together, in nanoseconds a block.
+    they take one thread together, in nanoseconds a block. One that goes `abreast` is called once
+    for all blocks that a thread has side by side.
     """
 
     kernel: str
@@ -155,6 +160,7 @@ class Call:
     pieces: int = 1
     units: int = 1
     cost: int = 0
+    abreast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +361,12 @@ class Program:
             if kernel.name == name:
                 return kernel
         raise KeyError(name)
+
+    @property
+    def abreast(self) -> int:
+        """How many blocks a thread has side by side, at most."""
+        calls = (call for schedule in self.by_blocks() for call in schedule.calls)
+        return ABREAST if any(call.abreast for call in calls) else 1
 
     @property
     def moves(self) -> bool:

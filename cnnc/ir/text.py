@@ -139,4 +139,5 @@ def _call(call: Call) -> str:
     moved = [o.name for o in call.operands if o.pointer == "moved"]
     turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
     kept = f", stores {moved[0]}" if moved else ""
-    return f"{turns}{call.computes}{beside} = {call.kernel}({reads}){kept}"
+    abreast = "abreast: " if call.abreast else ""
+    return f"{turns}{abreast}{call.computes}{beside} = {call.kernel}({reads}){kept}"

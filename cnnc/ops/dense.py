@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.dense_abreast import dense_abreast
 from cnnc.ops.dense_forms import (
     LINE,
     DenseBatchWeightGrad,
@@ -135,6 +136,12 @@ class Dense(Op):
         return DenseBatchWeightGrad(
             x, y, machine.lanes, tile_loops("o0", y, tile[0]), split(x // machine.lanes, tile[1])
         )
+
+    def abreast_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form | None:
+        if wrt not in (None, "input"):
+            return None
+        x, y = ("input", "result") if wrt is None else ("result", "output_grad")
+        return dense_abreast(wrt, layouts[x].channels, layouts[y].channels, self.bias, machine)
 
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         return single(inputs)[0] * self.units

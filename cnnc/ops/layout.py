@@ -58,6 +58,9 @@ class Layout:
         return Layout(self.size)
 
 
+ABREAST = 4
+"""Blocks that go side by side where they share weights as these are read, at most."""
+
 Layouts = Mapping[str, Layout]
 """Layouts by operand name: inputs, `output`, and for a gradient `output_grad` and `result`."""
 
@@ -157,6 +160,10 @@ class Form:
     def units(self) -> int:
         """Of how many units a call makes those from `first` to `last`; 1: it makes everything."""
         return 1
+
+    def abreast(self) -> bool:
+        """Whether it goes through several blocks side by side; see Op.abreast_form."""
+        return False
 
     def scratch(self) -> int:
         """Elements of scratch memory that a call needs besides its operands."""

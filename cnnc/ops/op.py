@@ -267,6 +267,13 @@ class Op:
         """
         return None
 
+    def abreast_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form | None:
+        """A kernel that goes through several blocks side by side, which share what it reads.
+
+        None where nothing is gained by that.
+        """
+        return None
+
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
         """Every algorithm that this kernel could be, what should be fastest first.
 

@@ -156,6 +156,8 @@ class Caller:
                 operands.append(Operand(pointer, "work", "scratch", at))
             elif pointer in _PASSED:
                 operands.append(self.number(pointer, node))
+            elif pointer.endswith("_step"):
+                operands.append(self.block_step(pointer, bound[pointer.removesuffix("_step")]))
             elif pointer == "prepared":
                 operands.append(self.prepared(pointer, node))
             elif pointer == "bias_result":
@@ -175,7 +177,13 @@ class Caller:
             shared = max(pieces, units) > 1 or kernel.form.piece_sizes()
             cost = node_cost(node, self.room.graph) if shared else 0
             return Call(
-                kernel.name, tuple(operands), node.name, pieces=pieces, units=units, cost=cost
+                kernel.name,
+                tuple(operands),
+                node.name,
+                pieces=pieces,
+                units=units,
+                cost=cost,
+                abreast=kernel.form.abreast(),
             )
         stepping = tuple(self.stepping(operand, node, strip) for operand in operands)
         turns = Turns(strip.number, strip.count, strip.cut.value)
@@ -269,6 +277,12 @@ class Caller:
         name = self.room.biases[node.name]
         slot = self.slots[self.room.places.gradient_of[name]]
         return Operand("bias_result", "gradients", name, slot.offset)
+
+    def block_step(self, pointer: str, name: str) -> Operand:
+        """How far a tensor lies from that of the next block, for blocks side by side."""
+        if self.operand(pointer, name).space == "kept":
+            return Operand(pointer, "number", name, self.memory.kept_size)
+        return Operand(pointer, "workspace", name, 0)
 
     def result(self, node: Node) -> Operand:
         """Where a node writes."""

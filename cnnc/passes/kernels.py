@@ -76,7 +76,9 @@ class Kernels:
         op = strip.part(op) if strip else op
         asked = Asked(op, wrt, layouts, self.target)
         late = op.batch_form(wrt, layouts, self.target) if wrt and node.name in room.late else None
-        chosen = Chosen(late) if late else self.choose(asked)
+        abreast = op.abreast_form(wrt, layouts, self.target) if node.name in room.abreast else None
+        fixed = late or abreast
+        chosen = Chosen(fixed) if fixed else self.choose(asked)
         form = chosen.form
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
@@ -89,7 +91,7 @@ class Kernels:
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
-        self.chosen[asked_for] = _Loops(form, node, "" if late else asked.key, chosen.why)
+        self.chosen[asked_for] = _Loops(form, node, "" if fixed else asked.key, chosen.why)
         return self.chosen[asked_for]
 
     def _tallying(self, form: Form, node: Node, room: Room) -> Form:

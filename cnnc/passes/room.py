@@ -16,6 +16,9 @@ from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
 from cnnc.passes.strips import Strip, find_strips
 
+_TIMES = 4
+"""What a block's tensors cost in an uncached workspace, against weights of their size."""
+
 LINE = 16
 """Floats in a cache line, on which every parameter and every row of statistics starts."""
 
@@ -50,6 +53,9 @@ class Room:
 
     biases: Mapping[str, str] = field(default_factory=dict)
     """Gradients of weights, and those of the biases beside them that are sums of what they read."""
+
+    abreast: frozenset[str] = frozenset()
+    """Nodes that several blocks go through side by side, which share the weights they read."""
 
     suffix: str = ""
     """Of the names of its kernels."""
@@ -134,6 +140,7 @@ def make_room(
         frozenset(late),
         _find_again(graph, whole, segments, late),
         _find_biases(graph, strips, late),
+        _find_abreast(graph, whole, segments, machine),
         suffix,
         divided_from,
     )
@@ -197,6 +204,28 @@ def _find_again(
         ):
             found.add(name)
     return frozenset(found)
+
+
+def _find_abreast(
+    graph: Graph, places: Places, segments: Segments, machine: Machine
+) -> frozenset[str]:
+    """What blocks go through side by side, each with a workspace of its own.
+
+    Only where the weights that they share are so large that reading them for each block takes
+    longer than to write and read its tensors in a workspace that is not cached from the block
+    before. Nor between barriers.
+    """
+    found, weights = set(), 0
+    for node in graph.nodes if segments.count == 1 else ():
+        op, wrt = (node.op.of, node.op.wrt) if isinstance(node.op, Gradient) else (node.op, None)
+        if isinstance(op, Input) or not places.computes(node):
+            continue
+        if op.abreast_form(wrt, places.of(node), machine) is not None:
+            found.add(node.name)
+            weights += sum(prod(graph.parameter(name).shape) for name in node.parameters)
+    tensors = {places.root(name) for name in places.layouts}
+    each = sum(places.layouts[name].size for name in tensors if name in places.layouts)
+    return frozenset(found if _TIMES * each * machine.lanes <= weights else ())
 
 
 def _in_strips(places: Places, strips: dict[str, Strip]) -> Places:
