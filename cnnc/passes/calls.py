@@ -98,8 +98,10 @@ class Caller:
         kernel = self.kernels.of(node, self.room)
         return kernel is not None and kernel.form.tallies()
 
-    def tallying(self, pointer: str, node: Node) -> Operand | None:
-        """What the kernel of such a node takes for a pointer, if it is one of its own."""
+    def beside(self, pointer: str, node: Node) -> Operand | None:
+        """What a kernel that makes something besides its result takes for a pointer of that."""
+        if pointer == "bias_result":
+            return self.bias_result(node)
         mover = self.room.mover(node)
         if mover is None or not self.tallies(node):
             return None
@@ -148,9 +150,9 @@ class Caller:
         bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
-            own = self.tallying(pointer, node)
-            if own is not None:
-                operands.append(own)
+            beside = self.beside(pointer, node)
+            if beside is not None:
+                operands.append(beside)
             elif pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
@@ -160,8 +162,6 @@ class Caller:
                 operands.append(self.block_step(pointer, bound[pointer.removesuffix("_step")]))
             elif pointer == "prepared":
                 operands.append(self.prepared(pointer, node))
-            elif pointer == "bias_result":
-                operands.append(self.bias_result(node))
             elif pointer == "moved":
                 operands.append(self.operand(pointer, node.inputs[0]))
             elif self.room.passes(bound[pointer], node):
