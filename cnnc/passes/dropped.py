@@ -32,18 +32,14 @@ def _by_sign(graph: Graph) -> Graph:
 
 
 def _reading_dropped(node: Node, graph: Graph) -> Node:
-    match node.op:
-        case Gradient(of=Op(TRAITS=traits) as op) if Trait.BY_SIGN in traits:
-            if op.gradient_reads(node.op.wrt) != ("output",):
-                return node
-        case _:
-            return node
-    mask = graph.node(node.inputs[0])
-    if not (isinstance(mask.op, Gradient) and isinstance(mask.op.of, DropoutMask)):
+    if not isinstance(node.op, Gradient) or Trait.BY_SIGN not in node.op.of.TRAITS:
         return node
-    # Where the output is read by anything else, the gradient is a sum and no mask.
-    dropped = graph.node(mask.layer)
-    return replace(node, inputs=(node.inputs[0], dropped.name))
+    # Where others read the output, too, its gradient is a sum and no mask.
+    mask = graph.node(node.inputs[0])
+    masked = isinstance(mask.op, Gradient) and isinstance(mask.op.of, DropoutMask)
+    if not masked or node.op.of.gradient_reads(node.op.wrt) != ("output",):
+        return node
+    return replace(node, inputs=(mask.name, mask.layer))
 
 
 def _before_views(graph: Graph) -> Graph:
