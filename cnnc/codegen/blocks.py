@@ -262,9 +262,12 @@ def _note(call: Call) -> str:
     reads = ", ".join(
         o.name
         for o in call.operands[:-1]
-        if o.pointer not in ("scratch", "moved") and not o.is_number
+        if o.pointer not in ("scratch", "moved", "bias_result") and not o.is_number
     )
-    note = textwrap.wrap(f"{reads} -> {call.computes}", WIDTH - 10, break_on_hyphens=False)
+    made = ", ".join(
+        [call.computes, *(o.name for o in call.operands if o.pointer == "bias_result")]
+    )
+    note = textwrap.wrap(f"{reads} -> {made}", WIDTH - 10, break_on_hyphens=False)
     return "\n".join(comment(line) for line in note)
 
 

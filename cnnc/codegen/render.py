@@ -234,6 +234,7 @@ _CTYPES = {
     "prepared": "const float*",
     "statistics": "const float*",
     "tally": "float*",
+    "bias_result": "float*",
     "scratch": "vec*",
     "moved": "vec*",
     "samples": "int",

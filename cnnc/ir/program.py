@@ -43,8 +43,9 @@ class Slot:
 class Buffer:
     """A tensor's memory, which must hold from call `first` to call `last`.
 
-    For memory that is kept these are segments. A `pinned` buffer has a halo: zeroed once, shared
-    with nothing, at the same place in every schedule.
+    For memory that is kept these are segments. A `pinned` buffer has a halo, zeroed once: it
+    shares memory with such as have theirs at the same place, in any schedule. `also` are tensors
+    that are made in place, each from the one before.
     """
 
     tensor: str
@@ -53,6 +54,12 @@ class Buffer:
     first: int
     last: int
     pinned: bool = False
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All tensors that lie there, in the order of time."""
+        return (self.tensor, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +242,7 @@ class Schedule:
     def offset(self, tensor: str) -> int:
         """Where a tensor lies in the workspace; KeyError where it has none of that name."""
         for buffer in self.buffers:
-            if buffer.tensor == tensor:
+            if tensor in buffer.names:
                 return buffer.offset
         raise KeyError(tensor)
 

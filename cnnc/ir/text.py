@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Program, Schedule
+from cnnc.ir.program import Buffer, Call, Program, Schedule
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.op import Gradient, Input
 
@@ -107,11 +107,11 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    buffer {extent} {b.tensor}{halo}, {held}")
+        lines.append(f"    buffer {extent} {_in_turn(b)}{halo}, {held}")
     for b in schedule.kept:
         halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    keep   {extent} {b.tensor}{halo}, segments {b.first}-{b.last}")
+        lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
     for number, segment in enumerate(schedule.segments):
         if len(schedule.segments) > 1:
@@ -123,12 +123,20 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
     return lines
 
 
+def _in_turn(buffer: Buffer) -> str:
+    """The tensor that lies there, and those that are made in its place."""
+    return ", then ".join(buffer.names)
+
+
 def _call(call: Call) -> str:
     reads = ", ".join(
-        o.name for o in call.operands[:-1] if not o.is_number and o.pointer != "moved"
+        o.name
+        for o in call.operands[:-1]
+        if not o.is_number and o.pointer not in ("moved", "bias_result")
     )
+    beside = "".join(f", {o.name}" for o in call.operands if o.pointer == "bias_result")
     moved = [o.name for o in call.operands if o.pointer == "moved"]
     turns = f"{call.turns.count} strips of {call.turns.by}: " if call.turns else ""
     kept = f", stores {moved[0]}" if moved else ""
     abreast = "abreast: " if call.abreast else ""
-    return f"{turns}{abreast}{call.computes} = {call.kernel}({reads}){kept}"
+    return f"{turns}{abreast}{call.computes}{beside} = {call.kernel}({reads}){kept}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cnnc.ir.graph import Graph
 from cnnc.ir.program import Buffer, Program, Schedule
+from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient, Input
 
 
@@ -43,11 +44,16 @@ def _verify_part(graph: Graph) -> None:
 
 
 def verify_program(program: Program) -> Program:
-    """The program, if no call reads or writes memory that another tensor holds at the time."""
+    """The program, if no call reads or writes memory that another tensor holds at the time.
+
+    Nor may one write where another has the zeros of a halo.
+    """
     for schedule in program.schedules():
         _verify_memory(schedule.buffers, schedule.size, schedule.name)
         _verify_memory(schedule.kept, schedule.kept_size, f"{schedule.name}, kept")
         _verify_calls(program, schedule)
+        _verify_turns(schedule)
+    _verify_zeros(program.by_blocks())
     end = 0
     for slot in sorted(program.slots, key=lambda slot: slot.offset):
         _require(slot.offset >= end and slot.offset % 16 == 0, f"{slot.name} is misplaced")
@@ -67,10 +73,54 @@ def _verify_memory(buffers: tuple[Buffer, ...], size: int, where: str) -> None:
         for other in ordered[index + 1 :]:
             if other.offset >= end:
                 break
+            apart = buffer.first > other.last or other.first > buffer.last
             _require(
-                not _at_once(buffer, other),
+                apart and _zeros_agree(buffer, other),
                 f"{where}: {buffer.tensor} and {other.tensor} share memory",
             )
+
+
+def _verify_zeros(schedules: tuple[Schedule, ...]) -> None:
+    """No schedule stores anything where one that works on the same memory has a halo's zeros."""
+    found: dict[tuple[int, Layout], tuple[str, Buffer]] = {}
+    for schedule in schedules:
+        for buffer in schedule.buffers:
+            if buffer.pinned:
+                found.setdefault((buffer.offset, buffer.layout), (schedule.name, buffer))
+    for schedule in schedules:
+        for buffer in schedule.buffers:
+            for where, halo in found.values():
+                _require(
+                    _apart(buffer, halo) or _zeros_agree(buffer, halo),
+                    f"{schedule.name}: {buffer.tensor} lies in {halo.tensor}'s halo, {where}",
+                )
+
+
+def _verify_turns(schedule: Schedule) -> None:
+    """What is made in the place of a tensor is made when nothing reads that one any more."""
+    spaces = {"work": schedule.buffers, "kept": schedule.kept}
+    in_turn = {
+        (space, name): buffer
+        for space, buffers in spaces.items()
+        for buffer in buffers
+        if buffer.also
+        for name in buffer.names
+    }
+    turn: dict[tuple[str, str], int] = {}
+    for call in (call for segment in schedule.segments for call in segment.calls):
+        for operand in call.operands[:-1]:
+            buffer = in_turn.get((operand.space, operand.name))
+            if buffer is not None:
+                at = buffer.names.index(operand.name)
+                later = turn.get((operand.space, buffer.tensor), 0)
+                _require(
+                    at == later,
+                    f"{schedule.name}: {call.computes} reads {operand.name} where another lies",
+                )
+        operand = call.operands[-1]
+        buffer = in_turn.get((operand.space, operand.name))
+        if buffer is not None:
+            turn[operand.space, buffer.tensor] = buffer.names.index(operand.name)
 
 
 def _verify_calls(program: Program, schedule: Schedule) -> None:
@@ -81,8 +131,16 @@ def _verify_calls(program: Program, schedule: Schedule) -> None:
         _require(pointers == kernels[call.kernel].pointers(), f"{call.kernel}: wrong operands")
 
 
-def _at_once(a: Buffer, b: Buffer) -> bool:
-    return a.pinned or b.pinned or (a.first <= b.last and b.first <= a.last)
+def _apart(a: Buffer, b: Buffer) -> bool:
+    return a.offset + a.layout.size <= b.offset or b.offset + b.layout.size <= a.offset
+
+
+def _zeros_agree(a: Buffer, b: Buffer) -> bool:
+    """Whether neither stores anything where the other, in the same memory, has a halo."""
+    if not (a.pinned or b.pinned):
+        return True
+    planes = {(x.layout.extents, x.layout.halo) for x in (a, b)}
+    return len(planes) == 1 and (a.offset - b.offset) % a.layout.strides()[0] == 0
 
 
 def _require(condition: bool, message: str) -> None:

@@ -135,6 +135,9 @@ class ConcatCopy(Form):
     def units(self) -> int:
         return self.result.extents[0] if self.ranged else 1
 
+    def stores_once(self) -> bool:
+        return True
+
     def flat(self) -> ConcatCopy:
         if self.ranged or not all(
             layout.dense for layout in (self.result, *(p.source for p in self.parts))

@@ -118,6 +118,9 @@ class Summed(ConvForm):
     def tallies(self) -> bool:
         return self.tally is not None
 
+    def stores_once(self) -> bool:
+        return not self.chunk.runs  # else it stores what the chunks so far add up to
+
     def scratch(self) -> int:
         return self.tally.end if self.tally else self._packs()
 

@@ -6,7 +6,7 @@ are as in conv_forms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
@@ -82,6 +82,8 @@ class ConvWeightGrad(Summing):
     lanes: int
     packs: bool
     """Whether a tile's part of y is copied together first: [filter][row of the patch][column]."""
+    bias: bool = False
+    """Whether y is added up, too, as the bias's gradient: a patch of it before it is multiplied."""
 
     @property
     def patch_size(self) -> int:
@@ -123,9 +125,16 @@ class ConvWeightGrad(Summing):
         beside = self.channels[0][1] * self.kernel_rows[0][1] * self.columns[0][1]
         return -(-self.filters[0][1] * beside // self.lanes) * self.lanes
 
+    def with_bias(self) -> ConvWeightGrad:
+        # A transposed convolution's y is its input.
+        return replace(self, bias=True) if self.y_name == "output_grad" else self
+
+    def makes_bias(self) -> bool:
+        return self.bias
+
     def operands(self) -> tuple[str, ...]:
-        scratch = ("scratch",) if self.packs else ()
-        return ("output_grad", "input", *scratch, "result")
+        scratch, bias = ("scratch",) * self.packs, ("bias_result",) * self.bias
+        return ("output_grad", "input", *scratch, *bias, "result")
 
     MACRO: ClassVar[str] = "weight_gradient"
 
@@ -133,7 +142,8 @@ class ConvWeightGrad(Summing):
         parts = (self.filters, self.channels, self.kernel_rows, self.columns)
         tile = "x".join(str(part[0][1]) for part in parts)
         rows = f", {self.patch.step} rows at a time" if self.patch.runs else ""
-        return f"direct, tile {tile} (filters x channels x kernel rows x columns){rows}"
+        bias = ", adds up the bias's gradient" if self.bias else ""
+        return f"direct, tile {tile} (filters x channels x kernel rows x columns){rows}{bias}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class DenseForward(Form):
         cold = ("cold",) if self.fetched else ()
         return ("input", "weight", *bias, *cold, "result")
 
+    def stores_once(self) -> bool:
+        return True
+
     @property
     def halves(self) -> tuple[tuple[tuple[Loop, int], ...], tuple[tuple[Loop, int], ...]]:
         """The tiles cut in two, as equal as can be."""
@@ -87,6 +90,9 @@ class DenseInputGrad(Form):
 
     def operands(self) -> tuple[str, ...]:
         return ("output_grad", "weight", "result")
+
+    def stores_once(self) -> bool:
+        return not self.chunk.runs
 
     def reason(self) -> str:
         chunk = f", {self.chunk.step} outputs at a time" if self.chunk.runs else ""

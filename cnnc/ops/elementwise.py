@@ -51,6 +51,12 @@ class Elementwise(Form):
     def floats(self) -> tuple[str, ...]:
         return _parameters(self.reads, self.layouts)
 
+    def in_place(self) -> tuple[str, ...]:
+        return self.reads
+
+    def stores_once(self) -> bool:
+        return True
+
     def flat(self) -> Elementwise:
         if self.shared is not None or not in_a_row((self.op,), self.layouts, self.result):
             return self

@@ -56,6 +56,12 @@ class GlobalPool(Form):
         """The output's coordinates of a channel."""
         return (channel, *(Affine() for _ in self.y.extents))
 
+    def in_place(self) -> tuple[str, ...]:
+        return ("input",) if self.macro == "input_gradient" else ()
+
+    def stores_once(self) -> bool:
+        return True
+
     def writer(self) -> tuple[str, str]:
         return self.template, self.macro
 

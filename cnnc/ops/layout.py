@@ -127,6 +127,20 @@ class Form:
         """
         return self
 
+    def in_place(self) -> tuple[str, ...]:
+        """Those of its operands in whose place its result may lie, where that has their layout.
+
+        Of each it reads an element for the last time before it stores the result's at that place.
+        """
+        return ()
+
+    def stores_once(self) -> bool:
+        """Whether each element is stored once, with what is fused applied to it.
+
+        Then the result may also lie in the place of what the fused ops read.
+        """
+        return False
+
     def pieces(self) -> int:
         """How many calls make the result, each with its own `tile`; they can run in any order."""
         return 1
@@ -170,6 +184,17 @@ class Form:
         return self
 
     def tallies(self) -> bool:
+        """Whether it is such a kernel."""
+        return False
+
+    def with_bias(self) -> Form:
+        """The same kernel of a weight's gradient, which also makes that of the bias, if it can.
+
+        That is the sum of the output's gradient, which it reads anyway; it goes to `bias_result`.
+        """
+        return self
+
+    def makes_bias(self) -> bool:
         """Whether it is such a kernel."""
         return False
 

@@ -33,7 +33,7 @@ class LeakyRelu(Op):
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("slope", Kind.NUMBER, "what negative values are multiplied by", default=0.01),
     )
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE, Trait.BY_SIGN})
 
     @classmethod
     def bind(cls, arguments: Mapping[str, Any], inputs: tuple[Shape, ...]) -> LeakyRelu:

@@ -48,6 +48,9 @@ class Narrow(Form):
     def operands(self) -> tuple[str, ...]:
         return (self.read, *(UNITS if self.shared is not None else ()), "result")
 
+    def stores_once(self) -> bool:
+        return True
+
     def flat(self) -> Narrow:
         row = None if self.shared is not None else _row(self.source, self.result, self.first)
         if row is None:
@@ -76,6 +79,9 @@ class Widen(Form):
 
     def operands(self) -> tuple[str, ...]:
         return (self.read, "result")
+
+    def stores_once(self) -> bool:
+        return True
 
     def flat(self) -> Widen:
         row = _row(self.result, self.source, self.first)

@@ -39,6 +39,15 @@ class Norm(Form):
     grad: Layout
     result: Layout | None
 
+    def in_place(self) -> tuple[str, ...]:
+        # The last pass over a group stores; no other group reads what it does.
+        return {"forward": ("input",), "input_gradient": ("output_grad", "input")}.get(
+            self.macro, ()
+        )
+
+    def stores_once(self) -> bool:
+        return True
+
     @property
     def width(self) -> int:
         """Channels of a group."""

@@ -55,6 +55,7 @@ class Trait(Enum):
     BATCH = "its result is one for the whole batch: whatever reads it waits for every sample"
     BY_WINDOWS = "its gradient is stored window by window, which may overlap or leave gaps"
     COMMUTES = "its inputs may change places"
+    BY_SIGN = "if its gradient reads its output, it asks only where that is positive"
     BY_CHANNEL = "each channel is treated by itself and like any other"
 
 

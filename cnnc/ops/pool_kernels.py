@@ -198,6 +198,13 @@ class Pool(Form):
         """Whether the gradient must be zeroed before windows write to it."""
         return self.accumulates or not all(axis.covers for axis in self.axes)
 
+    def in_place(self) -> tuple[str, ...]:
+        # Where windows meet nowhere and leave no gap, an element is read and written for one only.
+        return ("input",) if self.macro == "input_gradient" and not self.clears else ()
+
+    def stores_once(self) -> bool:
+        return self.macro == "forward" or not self.clears
+
     def writer(self) -> tuple[str, str]:
         return self.template, self.macro
 

@@ -25,7 +25,7 @@ class Relu(Op):
     """y = max(x, 0); NaN stays NaN. Any shape. Nair and Hinton 2010."""
 
     NAME: ClassVar[str] = "relu"
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE, Trait.BY_SIGN})
 
     def gradient_reads(self, wrt: str) -> tuple[str, ...]:
         return ("output",)

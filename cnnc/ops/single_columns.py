@@ -72,6 +72,9 @@ class ColumnsForward(SingleForm):
     def floats(self) -> tuple[str, ...]:
         return ()
 
+    def stores_once(self) -> bool:
+        return False  # the last register of a row lies over the one before
+
     def divided(self) -> SingleForm:
         # What is left in one dimension are tiles of a few registers.
         return super(ColumnsForward, self).divided() if self.rows else self

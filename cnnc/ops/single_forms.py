@@ -55,6 +55,9 @@ class SingleForm(Form):
         bias = ("bias",) if self.bias else ()
         return ("input", "packed", *bias, *(UNITS if self.ranged else ()), "result")
 
+    def stores_once(self) -> bool:
+        return not self.chunk.runs
+
     def divided(self) -> SingleForm:
         # Threads that have the same rows of layer after layer exchange least; but weights that are
         # larger than the rows each thread had rather read only a part of.

@@ -77,6 +77,9 @@ class SingleStrips(Form):
     def floats(self) -> tuple[str, ...]:
         return ("packed",)
 
+    def stores_once(self) -> bool:
+        return True
+
     def over(self, strip: Strip) -> Form:
         """The same over other strips, a part of whose units is a call."""
         turns = -(-ENOUGH // strip.around[self.shared].trips)

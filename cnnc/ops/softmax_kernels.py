@@ -25,6 +25,9 @@ class Channels(Form):
     def operands(self) -> tuple[str, ...]:
         return (*self.reads, "result")
 
+    def in_place(self) -> tuple[str, ...]:
+        return self.reads  # no position is read for another, and each is stored in the last passes
+
     @property
     def channel(self) -> Loop:
         """Over the channels."""

@@ -276,6 +276,9 @@ class Winograd(Form):
     def scratch(self) -> int:
         return self.tally.end if self.tally else self.products_end
 
+    def stores_once(self) -> bool:
+        return True
+
     def tallying(self, kept: Layout, x: Layout | None = None) -> Winograd:
         # Statistics want so many values of every tile.
         if x is None and (self.cut(0) or self.cut(1)):

@@ -7,7 +7,7 @@ Plain values and coordinates; winograd_kernels chooses the sizes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
@@ -97,6 +97,11 @@ class WinogradWeightGrad(Form):
     strip: Strip
     sums_at: int
     """Where the sums begin in the scratch memory, in its elements."""
+    bias: bool = False
+    """Whether y is added up, too, as the bias's gradient."""
+
+    WHOLE: ClassVar[int] = 1
+    """The point of y, along either axis, that is the sum of a tile's elements."""
 
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "weight_gradient"
@@ -174,13 +179,27 @@ class WinogradWeightGrad(Form):
             self.x.channels.at * TAPS**2 + tap
         )
 
+    def with_bias(self) -> WinogradWeightGrad:
+        return replace(self, bias=True)
+
+    def makes_bias(self) -> bool:
+        return self.bias
+
+    @property
+    def more(self) -> str:
+        """Whether a sum is added to what `bias_result` holds."""
+        later = [f"{loop.at} > 0" for loop in self.strip.around if loop.runs]
+        return " or ".join(["accumulate", *later])
+
     def operands(self) -> tuple[str, ...]:
-        return (self.y.seen.name, self.x.seen.name, "scratch", "result")
+        bias = ("bias_result",) if self.bias else ()
+        return (self.y.seen.name, self.x.seen.name, "scratch", *bias, "result")
 
     def reason(self) -> str:
         strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
         tile = f"{self.y.width}x{self.x.width}"
-        return f"Winograd F(3x3, 2x2), tile {tile} (filters x channels), {strip}"
+        bias = ", adds up the bias's gradient" if self.bias else ""
+        return f"Winograd F(3x3, 2x2), tile {tile} (filters x channels), {strip}{bias}"
 
 
 def _product(first: Affine, step: int, factor: int) -> str:

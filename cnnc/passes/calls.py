@@ -99,8 +99,10 @@ class Caller:
         kernel = self.kernels.of(node, self.room)
         return kernel is not None and kernel.form.tallies()
 
-    def tallying(self, pointer: str, node: Node) -> Operand | None:
-        """What the kernel of such a node takes for a pointer, if it is one of its own."""
+    def beside(self, pointer: str, node: Node) -> Operand | None:
+        """What a kernel that makes something besides its result takes for a pointer of that."""
+        if pointer == "bias_result":
+            return self.bias_result(node)
         mover = self.room.mover(node)
         if mover is None or not self.tallies(node):
             return None
@@ -149,9 +151,9 @@ class Caller:
         bound = names_by_operand(node)
         operands = []
         for pointer in kernel.pointers():
-            own = self.tallying(pointer, node)
-            if own is not None:
-                operands.append(own)
+            beside = self.beside(pointer, node)
+            if beside is not None:
+                operands.append(beside)
             elif pointer == "scratch":
                 at = self.memory.offsets[f"scratch {node.name}"]
                 operands.append(Operand(pointer, "work", "scratch", at))
@@ -274,6 +276,12 @@ class Caller:
         if root in self.memory.kept_offsets:
             return Operand(pointer, "kept", name, self.memory.kept_offsets[root])
         return Operand(pointer, "work", name, self.memory.offsets[root])
+
+    def bias_result(self, node: Node) -> Operand:
+        """Where the kernel of a weight's gradient puts that of the bias."""
+        name = self.room.biases[node.name]
+        slot = self.slots[self.room.places.gradient_of[name]]
+        return Operand("bias_result", "gradients", name, slot.offset)
 
     def block_step(self, pointer: str, name: str) -> Operand:
         """How far a tensor lies from that of the next block, for blocks side by side."""

@@ -20,6 +20,7 @@ from cnnc.ops.batch_statistics import (
     ChannelSlope,
 )
 from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.passes.dropped import prepare_dropout
 from cnnc.passes.expand import expand
 
 
@@ -34,7 +35,7 @@ def differentiate(graph: Graph) -> Graph:
     judged = _Builder(inference)
     judged.add_losses()
     walk = _Walk(expand(graph, training=True))
-    return replace(judged.result(), step=walk.run())
+    return replace(judged.result(), step=prepare_dropout(walk.run()))
 
 
 @dataclass(slots=True)

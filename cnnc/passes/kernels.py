@@ -18,6 +18,16 @@ from cnnc.passes.cost import shared_cost
 from cnnc.passes.room import LINE, Room
 
 
+@dataclass(frozen=True, slots=True)
+class _Loops:
+    """What was chosen for a node; `node` has what is fused into it. See Kernels.share."""
+
+    form: Form
+    node: Node
+    asked: str
+    why: str
+
+
 @dataclass(slots=True)
 class Kernels:
     """The kernels so far."""
@@ -28,6 +38,8 @@ class Kernels:
     names: set[str] = field(default_factory=set)
     made: dict[int, Kernel] = field(default_factory=dict)
     """By the identity of the node."""
+    chosen: dict[int, _Loops] = field(default_factory=dict)
+    """The same."""
 
     def of(self, node: Node, room: Room) -> Kernel | None:
         """The function for a node, made or shared; inputs have loaders instead."""
@@ -36,6 +48,28 @@ class Kernels:
         asked_for = id(node)
         if asked_for in self.made:
             return self.made[asked_for]
+        loops = self.loops(node, room)
+        wrt = node.op.wrt if isinstance(node.op, Gradient) else None
+        name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
+        if node.name in room.segments.batch or (node.layer and wrt is None):
+            name = node.name
+        name += room.suffix
+        self.made[asked_for] = self.share(
+            name, loops.form, loops.node, room, loops.asked, loops.why
+        )
+        return self.made[asked_for]
+
+    def form(self, node: Node, room: Room) -> Form:
+        """The loops of a node's kernel, chosen once. TypeError for an input, which has none."""
+        return self.loops(node, room).form
+
+    def loops(self, node: Node, room: Room) -> _Loops:
+        """The same with what it was chosen for."""
+        if id(node) in self.chosen:
+            return self.chosen[id(node)]
+        if isinstance(node.op, Input):
+            raise TypeError(f"{node.name} has no kernel")
+        asked_for = id(node)
         layouts = room.layouts(node)
         strip = room.strips.get(node.name)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
@@ -46,10 +80,6 @@ class Kernels:
         abreast = op.abreast_form(wrt, layouts, self.target) if node.name in room.abreast else None
         fixed = late or abreast
         chosen = Chosen(fixed) if fixed else self.choose(asked)
-        name = f"{node.layer or node.name}_{f'{wrt}_gradient' if wrt else 'forward'}"
-        if node.name in room.segments.batch or (node.layer and wrt is None):
-            name = node.name
-        name += room.suffix
         form = chosen.form
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
@@ -61,9 +91,10 @@ class Kernels:
             # A strip has a part of a weight, and what is prepared of the weight is not cut.
             form = next(each for each in asked.forms if each.prepared() is None)
         form = self._tallying(form, node, room)
+        form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
-        self.made[asked_for] = self.share(name, form, node, room, "" if fixed else asked.key, why)
-        return self.made[asked_for]
+        self.chosen[asked_for] = _Loops(form, node, "" if fixed else asked.key, why)
+        return self.chosen[asked_for]
 
     def is_shared(self, form: Form, node: Node, room: Room) -> bool:
         """Whether threads share the calls of a kernel, if it can be."""

@@ -6,7 +6,7 @@ time lies (Pisarchyk and Lee 2020, Efficient memory management for deep neural n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnc.ops.layout import Layout
 
@@ -19,6 +19,18 @@ class Lifetime:
     layout: Layout
     first: int
     last: int
+    also: tuple[str, ...] = ()
+    """Tensors that lie there later, each in the place of the one before."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that lie there, in the order of time."""
+        return (self.tensor, *self.also)
+
+    def then(self, other: Lifetime) -> Lifetime:
+        """The same memory, also of another tensor afterwards."""
+        first, last = min(self.first, other.first), max(self.last, other.last)
+        return replace(self, first=first, last=last, also=(*self.also, *other.names))
 
     def meets(self, other: Lifetime) -> bool:
         """Whether both must hold at once."""
@@ -39,7 +51,7 @@ def place(lifetimes: list[Lifetime], base: int) -> tuple[dict[str, int], int]:
             offset = max(offset, end)
         placed.append((offset, lifetime))
     top = max((offset + life.layout.size for offset, life in placed), default=base)
-    return {life.tensor: offset for offset, life in placed}, top
+    return {name: offset for offset, life in placed for name in life.names}, top
 
 
 def _spans(placed: list[tuple[int, Lifetime]], lifetime: Lifetime) -> list[tuple[int, int]]:

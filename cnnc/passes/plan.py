@@ -6,7 +6,7 @@ Ties together what the modules beside it decide: room and places (layouts), segm
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -21,11 +21,13 @@ from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
+from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
+from cnnc.passes.pins import Pins
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.single import NotSingleError, one_sample
-from cnnc.passes.workspace import Lives, Pins, Step, find_lives, lay_out
+from cnnc.passes.workspace import Lives, Step, find_lives, lay_out
 
 _GRADIENT_MEMORY = 256 * 1024 * 1024
 """Bytes that all partial gradients together may take, before there are fewer of them."""
@@ -58,10 +60,10 @@ def plan(
         wanted.append(("loss", main, set(graph.losses)))
         wanted.append(("train", step, planner.results_of_step(step)))
     orders = [(name, planner.order(room, tensors)) for name, room, tensors in wanted]
-    # A halo keeps its place in all schedules: once all are known, no schedule puts anything else
-    # where another has its zeros.
+    # A halo's zeros stay in all schedules: once all are known, no schedule puts anything else
+    # where another has them.
     for _, order in orders:
-        order.lives.pin(planner.pins)
+        planner.pins.take(order.lives.local)
     planner.shared = max([0, *(shared_end(room) for room in (main, step) if room)])
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
@@ -153,7 +155,7 @@ def _single(
     room = replace(room, why=taken.why)
     alone = _Planner(planner.slots, 0, planner.kernels)
     order = alone.order(room, {output.tensor for output in lowered.outputs})
-    order.lives.pin(alone.pins)
+    alone.pins.take(order.lives.local)
     schedule = alone.schedule("single", order)
     results = []
     for output, was in zip(lowered.outputs, graph.outputs, strict=True):
@@ -226,13 +228,21 @@ class _Planner:
         """The nodes that the wanted tensors need, segment by segment."""
         at = room.segments.at
         nodes = [node for node in room.graph.needed(wanted) if room.places.computes(node)]
+        beside = self.beside(room, nodes)
+        nodes = [node for node in nodes if node.name not in beside]
         nodes.sort(key=lambda node: at[node.name])
         after = room.segments.once | room.late
         steps = tuple(Step(n, at[n.name]) for n in nodes if n.name not in after)
         late = tuple(Step(n, at[n.name]) for n in nodes if n.name in room.late)
         ends = {output.tensor for output in room.graph.outputs} | set(room.graph.losses)
-        lives = find_lives(steps, room, ends, late)
+        in_place = find_in_place(steps, room, self.kernels.form, ends, late)
+        lives = find_lives(steps, room, ends, late).in_place(in_place)
         return _Order(room, tuple(nodes), steps, lives)
+
+    def beside(self, room: Room, nodes: Sequence[Node]) -> set[str]:
+        """The biases' gradients that the kernels of the weights' gradients make as well."""
+        weights = [node for node in nodes if node.name in room.biases]
+        return {room.biases[n.name] for n in weights if self.kernels.form(n, room).makes_bias()}
 
     def schedule(self, name: str, order: _Order) -> Schedule:
         """The calls of ordered nodes, with memory for what they make."""

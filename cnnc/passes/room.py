@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf, prod
 
@@ -50,6 +50,9 @@ class Room:
 
     again: frozenset[str] = frozenset()
     """Those among them that read a caller's array again instead of what blocks made of it."""
+
+    biases: Mapping[str, str] = field(default_factory=dict)
+    """Gradients of weights, and those of the biases beside them that are sums of what they read."""
 
     abreast: frozenset[str] = frozenset()
     """Nodes that several blocks go through side by side, which share the weights they read."""
@@ -144,6 +147,7 @@ def make_room(
         {},
         frozenset(late),
         _find_again(graph, whole, segments, late),
+        _find_biases(graph, strips, late),
         _find_abreast(graph, whole, segments, machine),
         suffix,
         divided_from,
@@ -173,6 +177,19 @@ def _find_late(graph: Graph, places: Places, machine: Machine) -> dict[str, Form
             if form is not None:
                 found[name] = form
     return found
+
+
+def _find_biases(
+    graph: Graph, strips: Mapping[str, Strip], late: Collection[str]
+) -> dict[str, str]:
+    """The pairs of gradients by a layer's weight and bias that are made of the same, in turn."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for _, name in graph.gradients:
+        node = graph.node(name)
+        if isinstance(node.op, Gradient) and name not in late and not node.epilogue:
+            found.setdefault((node.layer, node.inputs[0]), {})[node.op.wrt] = name
+    pairs = [(made["weight"], made["bias"]) for made in found.values() if len(made) == 2]
+    return {weight: bias for weight, bias in pairs if strips.get(weight) == strips.get(bias)}
 
 
 def _find_again(

@@ -7,13 +7,14 @@ block keeps. Within either, tensors that are not needed at once share memory.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Buffer
 from cnnc.ops.layout import Layout
 from cnnc.passes.memory import Lifetime, place
+from cnnc.passes.pins import Pins
 from cnnc.passes.room import Room
 
 
@@ -23,21 +24,6 @@ class Step:
 
     node: Node
     segment: int
-
-
-@dataclass(slots=True)
-class Pins:
-    """Workspace of tensors with a halo: zeroed once, so the same place in every schedule."""
-
-    offsets: dict[tuple[str, Layout], int] = field(default_factory=dict)
-    top: int = 0
-
-    def at(self, tensor: str, layout: Layout) -> int:
-        """The place of a tensor, now or from before."""
-        if (tensor, layout) not in self.offsets:
-            self.offsets[tensor, layout] = self.top
-            self.top += layout.size
-        return self.offsets[tensor, layout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +46,12 @@ class Lives:
     local: tuple[Lifetime, ...]
     kept: tuple[Lifetime, ...]
 
-    def pin(self, pins: Pins) -> dict[str, int]:
-        """The places of the local tensors with a halo."""
-        return {x.tensor: pins.at(x.tensor, x.layout) for x in self.local if not x.layout.dense}
+    def in_place(self, places: Mapping[str, str]) -> Lives:
+        """The same where tensors take the places of others, of which `places` gives the names.
+
+        The order is that in which they do. Where one is kept and the other is not, they stay apart.
+        """
+        return Lives(_joined(self.local, places), _joined(self.kept, places))
 
 
 def find_lives(
@@ -103,9 +92,8 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         for name, (index, size) in scratch.items()
     ]
     loose = [*(life for life in lives.local if life.layout.dense), *extra]
-    pinned = lives.pin(pins)
     offsets, size = place(loose, pins.top)
-    offsets |= pinned
+    offsets |= pins.offsets(lives.local)
     kept_offsets, kept_size = _keep(lives.kept)
     return Workspace(
         offsets,
@@ -114,21 +102,32 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         tuple(_buffer(life, kept_offsets) for life in lives.kept),
         size,
         kept_size,
-        pins.top + sum(life.layout.size for life in loose),
+        sum(pins.apart.values()) + sum(life.layout.size * len(life.names) for life in loose),
     )
 
 
 def _keep(kept: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Memory that a block keeps: halos apart, since they are zeroed once."""
     pins = Pins()
-    pinned = {x.tensor: pins.at(x.tensor, x.layout) for x in kept if not x.layout.dense}
+    pins.take(kept)
     offsets, size = place([life for life in kept if life.layout.dense], pins.top)
-    return offsets | pinned, size
+    return offsets | pins.offsets(kept), size
+
+
+def _joined(lives: Sequence[Lifetime], places: Mapping[str, str]) -> tuple[Lifetime, ...]:
+    """One piece of memory for tensors that follow one another there."""
+    found = {life.tensor: life for life in lives}
+    heads = {name: name for name in found}
+    for tensor, before in places.items():
+        if tensor in found and before in heads:
+            heads[tensor] = heads[before]
+            found[heads[before]] = found[heads[before]].then(found.pop(tensor))
+    return tuple(found.values())
 
 
 def _buffer(life: Lifetime, offsets: dict[str, int]) -> Buffer:
-    pinned = not life.layout.dense
-    return Buffer(life.tensor, life.layout, offsets[life.tensor], life.first, life.last, pinned)
+    offset, pinned = offsets[life.tensor], not life.layout.dense
+    return Buffer(life.tensor, life.layout, offset, life.first, life.last, pinned, life.also)
 
 
 def _uses(steps: Sequence[Step], room: Room, ends: Collection[str]) -> dict[str, tuple[int, int]]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnc.diagnostics import Source
 from cnnc.frontend import parse, resolve
-from cnnc.ir.program import Program
+from cnnc.ir.program import Program, Schedule
 from cnnc.ir.target import TARGETS
-from cnnc.ir.verify import verify_program
+from cnnc.ir.verify import VerifyError, verify_program
 from cnnc.ops.layout import Layout
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.memory import Lifetime, place
 from cnnc.passes.plan import plan
+from cnnc.passes.room import Room
+from cnnc.passes.workspace import Step
 
 
 def program_of(body: str, *, train: bool = True, target: str = "x86-64-v4") -> Program:
@@ -70,6 +76,82 @@ def test_a_halo_lies_at_the_same_place_in_every_schedule_and_is_never_reused() -
     ]
     assert places[0] == places[1] == places[2]
     assert set(places[0]) == {"x", "conv1"}
+
+
+def test_tensors_with_alike_halos_take_turns_in_one_place() -> None:
+    body = "input x: float32[4, 8, 8]\n" + "conv(4, 3x3, pad=1)\n" * 5 + "conv(4, 5x5, pad=2)"
+    program = program_of(body, train=False)
+    layouts = {b.tensor: (b.offset, b.layout.halo) for b in program.infer.buffers if b.pinned}
+    narrow = {offset for offset, halo in layouts.values() if halo == ((1, 1), (1, 1))}
+    wide = {offset for offset, halo in layouts.values() if halo == ((2, 2), (2, 2))}
+    assert len(layouts) == 6
+    assert len(narrow) == 2  # what is read and what is written
+    assert len(wide) == 1
+    assert not narrow & wide
+
+
+def test_nothing_may_lie_in_the_zeros_of_another_schedule() -> None:
+    program = program_of("input x: float32[1, 9, 9]\nconv(2, 3x3, pad=1)\nflatten -> dense(2)")
+    assert program.train is not None
+    (first, *others) = program.train.buffers
+    assert first.pinned
+    moved = [replace(b, offset=program.train.size + b.offset) for b in others]
+    ours = replace(first, layout=Layout(first.layout.size), pinned=False)
+    train = replace(program.train, buffers=(ours, *moved), size=2 * program.train.size)
+    with pytest.raises(VerifyError, match="halo"):
+        verify_program(replace(program, train=train))
+
+
+GATED = """
+input x: float32[3, 6, 6]
+conv(4, 1x1) -> gelu
+first = identity
+second = first -> conv(4, 1x1) -> sigmoid
+mul(second, first) -> tanh
+joined = conv(4, 1x1)
+last = add(joined, first) -> gelu
+output joined, last
+"""
+
+
+def in_turn(schedule: Schedule | None) -> list[tuple[str, ...]]:
+    assert schedule is not None
+    return [buffer.names for buffer in schedule.buffers if buffer.also]
+
+
+def test_what_is_read_for_the_last_time_makes_room_where_it_lies() -> None:
+    program = program_of(GATED, train=False)
+    assert ("conv1", "gelu1", "add1") in in_turn(program.infer)
+    # It is an output, and what comes of it has a place of its own.
+    assert not any("conv3" in names for names in in_turn(program.infer))
+    (call,) = (call for call in program.infer.calls if call.computes == "gelu1")
+    assert call.operands[0].offset == call.operands[-1].offset
+
+
+def test_a_sum_of_gradients_takes_the_place_of_a_term() -> None:
+    body = (
+        "input x: float32[3, 8, 8]\nconv(4, 1x1)\na = identity\n"
+        "b = a -> maxpool(2x2) -> upsample(2)\nc = a -> conv(4, 1x1)\nadd(a, b, c) -> conv(2, 1x1)"
+    )
+    program = program_of(body)
+    # Pooling's gradient lies where pooling read, and the product's is added to it there.
+    gradients = ("identity1_grad_from_maxpool1", "identity1_grad_from_conv2")
+    assert ("conv1", *gradients) in in_turn(program.train)
+
+
+@pytest.mark.parametrize("body", [GATED, GATED.replace("output joined, last", "")])
+def test_one_that_is_read_later_keeps_its_place(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(steps: Sequence[Step], room: Room, form_of: Any, ends: Any, late: Any) -> Any:
+        """Every tensor in the place of the first that its kernel reads, whoever reads it later."""
+        found = {}
+        for node in (step.node for step in steps):
+            if node.inputs and node.inputs[0] in room.places.layouts:
+                found[node.name] = room.places.root(node.inputs[0])
+        return found
+
+    monkeypatch.setattr("cnnc.passes.plan.find_in_place", greedy)
+    with pytest.raises(VerifyError, match="where another lies"):
+        program_of(body, train=False)
 
 
 def test_flatten_and_identity_cost_no_memory_and_no_call() -> None:
