@@ -11,8 +11,8 @@ import pytest
 from cnnc.diagnostics import Source
 from cnnc.frontend import parse, resolve
 from cnnc.ops import INITIALIZERS, LOSSES, OPS, OPTIMIZERS
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.initializers import AUTOMATIC
-from cnnc.ops.op import Field, Kind
 
 PAGE = (Path(__file__).parents[1] / "docs" / "layers.md").read_text(encoding="utf-8")
 CHAPTERS: dict[str, dict[str, type[Any]]] = {

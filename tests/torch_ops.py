@@ -13,7 +13,8 @@ import pytest
 
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import operand_names
-from cnnc.ops.op import Gradient, Input, LossOp, Op
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import Gradient, Input, Op
 from cnnc.ops.window import Pads
 
 torch = pytest.importorskip("torch")

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cnnc.codegen.blocks import call_text, tile_name
+from cnnc.codegen.calls import call_text, tile_name
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.templates import macro
-from cnnc.ir.program import Call, Program
+from cnnc.ir.calls import Call
+from cnnc.ir.program import Program
 
 _BYTES = 20
 """Of weights, gradients and optimizer state, read or written in a nanosecond."""

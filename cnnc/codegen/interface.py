@@ -7,8 +7,9 @@ from math import prod
 from typing import Any
 
 from cnnc.codegen.text import WIDTH, fold
-from cnnc.ir.program import Judge, Load, Program
-from cnnc.ops.op import LabelWeights
+from cnnc.ir.calls import Load
+from cnnc.ir.program import Judge, Program
+from cnnc.ops.loss import LabelWeights
 
 
 @dataclass(frozen=True, slots=True)

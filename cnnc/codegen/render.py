@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnc.codegen.blocks import batches, comment, wrapped
+from cnnc.codegen.blocks import batches
+from cnnc.codegen.calls import comment, wrapped
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.ending import ending
 from cnnc.codegen.formulas import Place, declare_table, element, expression, simple, unfolded
@@ -21,7 +22,8 @@ from cnnc.codegen.interface import interface
 from cnnc.codegen.lanes import lanes_header
 from cnnc.codegen.templates import macro, template
 from cnnc.codegen.text import WIDTH, fold, unbracket
-from cnnc.ir.program import Kernel, Program
+from cnnc.ir.calls import Kernel
+from cnnc.ir.program import Program
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise, ElementwiseSum, reads_besides
 from cnnc.ops.input import InputLoad, OutputStore

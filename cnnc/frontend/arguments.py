@@ -17,7 +17,7 @@ from cnnc.frontend.names import WORDS, suggest
 from cnnc.frontend.report import RefusedError, Report
 from cnnc.frontend.values import Value, show
 from cnnc.ops import INITIALIZERS, OPS
-from cnnc.ops.op import Field, Kind, OpError
+from cnnc.ops.field import Field, Kind, OpError
 
 
 @dataclass(slots=True)

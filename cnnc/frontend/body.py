@@ -18,7 +18,7 @@ from cnnc.frontend.values import Setting
 from cnnc.frontend.walk import chains, mentioned
 from cnnc.ir.graph import Node, Parameter
 from cnnc.limits import Limits
-from cnnc.ops.op import Field, Kind
+from cnnc.ops.field import Field, Kind
 
 DTYPES = ("float32", "uint8")
 _DIM = Field("size", Kind.COUNT, "extent of an axis")

@@ -9,7 +9,7 @@ from cnnc.frontend import spec as s
 from cnnc.frontend.report import RefusedError, place
 from cnnc.frontend.scope import Scope, Value
 from cnnc.frontend.values import Setting
-from cnnc.ops.op import REQUIRED, Field, Kind
+from cnnc.ops.field import REQUIRED, Field, Kind
 
 
 def pass_arguments(link: s.Link, definition: s.BlockDefinition, scope: Scope, inner: Scope) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cnnc.frontend import spec as s
 from cnnc.frontend.values import Value, show
-from cnnc.ops.op import Field, Kind
+from cnnc.ops.field import Field, Kind
 
 T = TypeVar("T")
 

@@ -18,7 +18,8 @@ from cnnc.frontend.report import ExhaustedError, RefusedError, Report, on_line
 from cnnc.ir.graph import Node, Parameter
 from cnnc.limits import Limits
 from cnnc.ops import OPS
-from cnnc.ops.op import Input, OpError, Shape
+from cnnc.ops.field import OpError
+from cnnc.ops.op import Input, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cnnc.frontend.scope import Scope
 from cnnc.ir.graph import SCHEDULES, OutputLoss, Training
 from cnnc.limits import Limits
 from cnnc.ops import LOSSES, OPTIMIZERS
-from cnnc.ops.op import Field, Kind, OpError
+from cnnc.ops.field import Field, Kind, OpError
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
-from cnnc.ops.op import Gradient, Input, LossOp, Op, Shape
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import Gradient, Input, Op, Shape
 from cnnc.ops.optimizers import Optimizer
 
 

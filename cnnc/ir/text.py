@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from cnnc.ir.calls import Call
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Buffer, Call, Program, Schedule
+from cnnc.ir.program import Buffer, Program, Schedule
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.op import Gradient, Input
 

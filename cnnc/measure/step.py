@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.compiled import Compiled
-from cnnc.ir.program import Call, Schedule
+from cnnc.ir.calls import Call
+from cnnc.ir.program import Schedule
 from cnnc.measure.samples import random_samples
 
 CLOCK_LAPS = 10_000

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from cnnc.ir.calls import Call, Load, Operand
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Call, Load, Operand, Program, Result
+from cnnc.ir.program import Program, Result
 from cnnc.ops.op import Gradient, Input
 
 FLOAT_BYTES = 4

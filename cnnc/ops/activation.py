@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cnnc.ops.elementwise import elementwise
+from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts
-from cnnc.ops.op import Array, Example, Gradient, Op, OpError
+from cnnc.ops.op import Array, Example, Gradient, Op
 
 LARGEST = float(np.finfo(np.float32).max)
 

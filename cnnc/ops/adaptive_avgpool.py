@@ -11,20 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, axes
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    Shape,
-    Trait,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
 from cnnc.ops.pool_kernels import PoolAxis, UnevenAxis, pool
 from cnnc.ops.sight import Sight
 from cnnc.ops.window import per_axis, spatial

@@ -8,19 +8,9 @@ from functools import reduce
 from typing import Any, ClassVar
 
 from cnnc.ops.elementwise import elementwise
+from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    ANYWHERE,
-    Array,
-    Cut,
-    Example,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    Trait,
-    as_float,
-)
+from cnnc.ops.op import ANYWHERE, Array, Cut, Example, Op, Operands, Shape, Trait, as_float
 from cnnc.ops.window import text
 
 

@@ -16,16 +16,14 @@ from cnnc.ops.batch_statistics import (
     affine_form,
 )
 from cnnc.ops.counted import refuse_count
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import Constant, Zeros
 from cnnc.ops.norm_kernels import weights
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
-    Kind,
     Op,
     Operands,
-    OpError,
     ParameterSpec,
     Shape,
     TrainingStep,

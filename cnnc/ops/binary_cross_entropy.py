@@ -9,19 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ops.elementwise_loss import elementwise_loss, mean, shared
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Input,
-    Kind,
-    LossOp,
-    Operands,
-    OpError,
-    Shape,
-    per_channel,
-)
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import Array, Example, Input, Operands, Shape, per_channel
 from cnnc.ops.window import text
 
 

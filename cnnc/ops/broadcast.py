@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from cnnc.ops.elementwise import broadcast_sum, elementwise
+from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts
-from cnnc.ops.op import Array, Example, Gradient, Op, OpError, Shape
+from cnnc.ops.op import Array, Example, Gradient, Op, Shape
 from cnnc.ops.window import text
 
 

@@ -9,6 +9,7 @@ from math import gcd, prod
 from typing import Any, ClassVar
 
 from cnnc.ops import conv_kernels, conv_reference, winograd, winograd_kernels
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
@@ -17,11 +18,8 @@ from cnnc.ops.op import (
     Array,
     Cut,
     Example,
-    Field,
-    Kind,
     Op,
     Operands,
-    OpError,
     ParameterSpec,
     Shape,
     as_float,

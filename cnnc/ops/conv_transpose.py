@@ -10,16 +10,14 @@ from typing import Any, ClassVar
 
 from cnnc.ops import conv_kernels, conv_reference
 from cnnc.ops.conv import check_groups
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
-    Kind,
     Op,
     Operands,
-    OpError,
     ParameterSpec,
     Shape,
     as_float,

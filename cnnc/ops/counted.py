@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnnc.ops.op import OpError
+from cnnc.ops.field import OpError
 
 
 def refuse_count(layer: str, arguments: Mapping[str, Any], name: str, below: float) -> None:

@@ -6,21 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.margins import narrow, widen
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    Trait,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
 from cnnc.ops.window import Pads, explicit, pad_array, spatial, text, unpad_array
 
 

@@ -11,21 +11,12 @@ import numpy as np
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop
+from cnnc.ops.loss import LabelWeights, LossOp
 from cnnc.ops.loss_loops import Lines, every, row_lines
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Input,
-    Kind,
-    LabelWeights,
-    LossOp,
-    Operands,
-    OpError,
-    Shape,
-)
+from cnnc.ops.op import Array, Example, Input, Operands, Shape
 
 _INT32 = 2**31
 

@@ -17,22 +17,11 @@ from cnnc.ops.dense_forms import (
     DenseInputGrad,
     DenseWeightGrad,
 )
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, register_tile, split, tile_loops
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    ParameterSpec,
-    Shape,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, ParameterSpec, Shape, as_float, single
 from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.single import Single
 from cnnc.ops.single_dense import SingleDense

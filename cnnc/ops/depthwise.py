@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from cnnc.ops.conv import Conv
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.initializers import AUTOMATIC
-from cnnc.ops.op import Example, Field, Kind, Op, Shape, single
+from cnnc.ops.op import Example, Op, Shape, single
 from cnnc.ops.window import spatial
 
 

@@ -8,20 +8,9 @@ from typing import Any, ClassVar
 
 from cnnc.ops.dropout_mask import DropoutMask
 from cnnc.ops.elementwise import elementwise
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    RANDOM,
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    Shape,
-    TrainingStep,
-    Trait,
-    as_float,
-)
+from cnnc.ops.op import RANDOM, Array, Example, Op, Operands, Shape, TrainingStep, Trait, as_float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cnnc.ops.counted import refuse_count
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
-    Kind,
     Op,
     Operands,
-    OpError,
     ParameterSpec,
     Shape,
     as_float,

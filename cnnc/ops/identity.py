@@ -7,15 +7,7 @@ from typing import ClassVar
 
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Op,
-    Operands,
-    Shape,
-    Trait,
-    as_float,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float
 
 
 @dataclass(frozen=True, slots=True)

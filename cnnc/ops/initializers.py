@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Any, ClassVar
 
-from cnnc.ops.op import Field, Kind, OpError
+from cnnc.ops.field import Field, Kind, OpError
 
 _LARGEST = 3.4028234663852886e38
 """The largest float32."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from cnnc.ops.elementwise_loss import elementwise_loss, mean, shared
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Input, LossOp, Operands, Shape
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import Array, Example, Input, Operands, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    Shape,
-    Trait,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
 from cnnc.ops.pool_kernels import pool, window_axes
 from cnnc.ops.pool_window import overhang, pool_examples, pool_extents, pooling
 from cnnc.ops.sight import Sight, through_window

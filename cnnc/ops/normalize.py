@@ -9,21 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ops.activation import LARGEST, activation
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    Trait,
-    as_float,
-    per_channel,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, per_channel, single
 from cnnc.ops.single import Single
 from cnnc.ops.single_normalize import SingleNormalize
 from cnnc.ops.window import Pads

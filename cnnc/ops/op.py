@@ -6,13 +6,15 @@ that the files beside it share. It does not know graphs, memory layouts or gener
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnc.ops.field import Field
 
 if TYPE_CHECKING:
     from cnnc.ops.initializers import Initializer
@@ -25,21 +27,6 @@ Shape = tuple[int, ...]
 """(channels, *space) or (features,); the batch axis is always implied."""
 
 Array = NDArray[Any]
-
-
-class Kind(Enum):
-    """What an argument of a layer may be; the value is how a diagnostic calls it."""
-
-    COUNT = "a positive integer"
-    INTEGER = "an integer"
-    NUMBER = "a number"
-    NUMBERS = "a number or a list of numbers"
-    COUNTS = "a positive integer or a list of them"
-    WORD = "one of the words that it knows"
-    FLAG = "yes or no"
-    EXTENT = "an extent such as 5 or 5x5"
-    PADDING = "a padding: a number, an extent, (before, after), a list of these, same or valid"
-    INITIALIZER = "an initialiser: he, glorot, uniform(limit), zeros or constant(value)"
 
 
 class Trait(Enum):
@@ -65,59 +52,6 @@ class Cut(Enum):
     CHANNELS = "channels"
     ROWS = "rows"
     """Along the first axis of space."""
-
-
-class _Required:
-    def __repr__(self) -> str:
-        return "REQUIRED"
-
-
-REQUIRED = _Required()
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One argument of a layer, loss, optimizer or initialiser, as a spec writes it.
-
-    `minimum` and `below` bound every number in it; `choices` are what a WORD may be.
-    """
-
-    name: str
-    kind: Kind
-    doc: str
-    default: object = REQUIRED
-    minimum: float | None = None
-    below: float | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def required(self) -> bool:
-        return self.default is REQUIRED
-
-
-class OpError(ValueError):
-    """An op refuses its arguments or inputs; the frontend makes a diagnostic of it.
-
-    `argument` names the Field to blame (None blames the whole layer), `operand` the input.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        help: str | None = None,
-        argument: str | None = None,
-        operand: int | None = None,
-        notes: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.help = help
-        self.argument = argument
-        self.operand = operand
-        self.notes = tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,51 +258,6 @@ class Op:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelWeights:
-    """What the labels of a batch count: `weights` by class (None: 1 each), 0 for `ignore`."""
-
-    ignore: int | None
-    weights: tuple[float, ...] | None
-
-
-class LossOp(Op):
-    """An op that ends the network: one value a sample from an output and a target."""
-
-    __slots__ = ()
-
-    TRAITS: ClassVar[frozenset[Trait]] = frozenset({Trait.LOSS})
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        """A value a sample. Raises OpError for an output that the loss cannot judge."""
-        return ()
-
-    def input_names(self, count: int) -> tuple[str, ...]:
-        """The output and what it should have been."""
-        return ("input", "target")
-
-    def gradient_reads(self, wrt: str) -> tuple[str, ...]:
-        """The same two."""
-        return ("input", "target")
-
-    def target(self, output: Shape) -> Input:
-        """What the caller passes besides the network's inputs, for an output of this shape."""
-        raise NotImplementedError
-
-    def classes(self, output: Shape) -> int | None:
-        """How many labels there are; None where the target is no label."""
-        return None
-
-    def label_weights(self) -> LabelWeights | None:
-        """What each label counts; None where every sample counts the same.
-
-        Without them `forward` is each sample's mean over its positions, and the network's loss the
-        mean over the samples. With them `forward` is each sample's weighted sum, and the network's
-        loss is the sum of all, divided by the sum of the weights of all labels of the batch.
-        """
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class Gradient:
     """The op that computes the gradient of `of` by its operand `wrt`.
 
@@ -420,18 +309,12 @@ __all__ = [
     "ANYWHERE",
     "NOWHERE",
     "RANDOM",
-    "REQUIRED",
     "Array",
     "Cut",
     "Example",
-    "Field",
     "Gradient",
     "Input",
-    "Kind",
-    "LabelWeights",
-    "LossOp",
     "Op",
-    "OpError",
     "Operands",
     "ParameterSpec",
     "Shape",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnnc.ops.op import Example, OpError, Shape
+from cnnc.ops.field import OpError
+from cnnc.ops.op import Example, Shape
 from cnnc.ops.window import Pads, padding, per_axis, spatial, window_extents
 
 

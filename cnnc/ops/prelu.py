@@ -11,14 +11,13 @@ import numpy as np
 from cnnc.ops.activation import activation_examples, finite
 from cnnc.ops.counted import refuse_count
 from cnnc.ops.elementwise import elementwise, parameter_sum
+from cnnc.ops.field import Field, Kind
 from cnnc.ops.initializers import Constant
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
     Array,
     Example,
-    Field,
     Gradient,
-    Kind,
     Op,
     Operands,
     ParameterSpec,

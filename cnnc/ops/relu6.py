@@ -9,15 +9,7 @@ import numpy as np
 
 from cnnc.ops.activation import activation, activation_examples
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Op,
-    Operands,
-    Shape,
-    Trait,
-    as_float,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float
 
 
 @dataclass(frozen=True, slots=True)

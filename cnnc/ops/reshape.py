@@ -7,21 +7,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.flatten import row_major_copy
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    Trait,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
 from cnnc.ops.window import text
 
 _AXES = 4

@@ -12,7 +12,7 @@ from cnnc.ops.layout import Form, Layout, Machine
 from cnnc.ops.loops import Clipped, Loop, register_tile, split, tile_loops
 from cnnc.ops.single import groups_of, lanes_in
 from cnnc.ops.units import ENOUGH, UNITS, tiles_within, trip_of, trips, turns_within
-from cnnc.ops.winograd_forms import Strip
+from cnnc.ops.winograd_strips import Strip
 
 WEIGHTS_WITHIN, WEIGHTS_BEYOND = 32, 8
 """Bytes of weights that are read in a cycle, in their order: where they stay in the second-level

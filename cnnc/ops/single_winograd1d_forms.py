@@ -15,7 +15,7 @@ from cnnc.ops.loops import Clipped, Loop
 from cnnc.ops.single_strips import WEIGHTS_BEYOND, WEIGHTS_WITHIN, SingleStrips
 from cnnc.ops.toom_cook import Nested
 from cnnc.ops.units import ENOUGH
-from cnnc.ops.winograd_forms import Strip
+from cnnc.ops.winograd_strips import Strip
 
 FEWEST_TILES, MOST_TILES = 10, 64
 """Of a strip: fewer read the weights too often, of more a point leaves the nearest cache."""

@@ -21,7 +21,7 @@ from cnnc.ops.single_strips import (
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.units import ENOUGH
 from cnnc.ops.winograd import TAPS
-from cnnc.ops.winograd_forms import Strip
+from cnnc.ops.winograd_strips import Strip
 
 _FEWEST_TILES, _MOST_TILES = 12, 64
 """Of a strip: fewer read the weights too often, of more a point leaves the nearest cache."""

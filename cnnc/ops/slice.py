@@ -8,20 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.margins import narrow, widen
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    as_float,
-    single,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, as_float, single
 from cnnc.ops.single import Single
 from cnnc.ops.single_join import SingleJoin
 from cnnc.ops.window import Pads, text

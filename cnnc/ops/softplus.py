@@ -9,19 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ops.activation import activation, activation_examples, finite, logistic
+from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    Array,
-    Example,
-    Field,
-    Kind,
-    Op,
-    Operands,
-    OpError,
-    Shape,
-    Trait,
-    as_float,
-)
+from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float
 
 
 @dataclass(frozen=True, slots=True)

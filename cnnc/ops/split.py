@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, ClassVar
 
-from cnnc.ops.op import Example, Field, Kind, Op, OpError, Shape, single
+from cnnc.ops.field import Field, Kind, OpError
+from cnnc.ops.op import Example, Op, Shape, single
 from cnnc.ops.slice import Slice
 from cnnc.ops.window import text
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.ops.op import Array, OpError, Shape
+from cnnc.ops.field import OpError
+from cnnc.ops.op import Array, Shape
 
 Pads = tuple[tuple[int, int], ...]
 """(before, after) per spatial axis."""

@@ -9,7 +9,8 @@ from cnnc.ops.loops import Loop, split
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.window import Geometry
 from cnnc.ops.winograd import F2, TAPS, transposed, whole
-from cnnc.ops.winograd_forms import IN, WEIGHT, Seen, Strip, Windows, Winograd, Winograd4
+from cnnc.ops.winograd_forms import IN, WEIGHT, Windows, Winograd, Winograd4
+from cnnc.ops.winograd_strips import Seen, Strip
 from cnnc.ops.winograd_weight_forms import Half, WinogradWeightGrad
 
 _FEWEST_TILES, _MOST_TILES = 4, 16

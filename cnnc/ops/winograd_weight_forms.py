@@ -15,7 +15,7 @@ from cnnc.ops.layout import Form
 from cnnc.ops.loops import Clipped, Loop, chunked
 from cnnc.ops.toom_cook import Filtering, Matrix
 from cnnc.ops.winograd import TAPS, transposed
-from cnnc.ops.winograd_forms import Seen, Strip
+from cnnc.ops.winograd_strips import Seen, Strip
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from cnnc.ir.calls import Call, Load, Operand, Turns
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Call, Load, Operand, Segment, Slot, Turns
+from cnnc.ir.program import Segment, Slot
 from cnnc.ops.input import input_load
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op

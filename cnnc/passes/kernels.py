@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import isinf
 
+from cnnc.ir.calls import Kernel
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Kernel, Schedule
+from cnnc.ir.program import Schedule
 from cnnc.ir.target import Target
 from cnnc.ops.batch_statistics import BatchStatistics, BatchSums
 from cnnc.ops.elementwise import in_a_row

@@ -10,9 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
+from cnnc.ir.calls import Kernel
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Judge, Kernel, Program, Result, Schedule, Single, Slot
+from cnnc.ir.program import Judge, Program, Result, Schedule, Single, Slot
 from cnnc.ir.target import Target
 from cnnc.ops.input import output_store
 from cnnc.ops.layout import Prepared

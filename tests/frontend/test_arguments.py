@@ -12,7 +12,7 @@ from cnnc.frontend.report import RefusedError, Report
 from cnnc.frontend.spec import Argument, ChainStatement
 from cnnc.frontend.values import Setting
 from cnnc.limits import DEFAULT_LIMITS
-from cnnc.ops.op import Field, Kind
+from cnnc.ops.field import Field, Kind
 
 MODE = Field("mode", Kind.WORD, "how", "nearest", choices=("nearest", "bilinear"))
 AXIS = Field("axis", Kind.INTEGER, "which axis")

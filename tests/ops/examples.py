@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 
 from cnnc.ops import LOSSES, OPS, TRAINING_OPS
-from cnnc.ops.op import RANDOM, Array, Example, LossOp, Op, Trait
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import RANDOM, Array, Example, Op, Trait
 
 EXAMPLES: list[tuple[str, Example]] = [
     (f"{name}-{index}", example)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cnnc.ops import OPS
-from cnnc.ops.op import Array, Op, OpError
+from cnnc.ops.field import OpError
+from cnnc.ops.op import Array, Op
 
 SAME: list[tuple[str, dict[str, Any], str]] = [
     ("relu6", {}, "relu6(x)"),

@@ -14,7 +14,8 @@ import pytest
 from cnnc.diagnostics import Source
 from cnnc.frontend import parse, resolve
 from cnnc.ir.interpret import interpret
-from cnnc.ops.op import RANDOM, Array, Example, LossOp
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import RANDOM, Array, Example
 from cnnc.passes.differentiate import differentiate
 from tests.ops.examples import EXAMPLES, arrays, operand_shapes
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cnnc.ops import OPS
-from cnnc.ops.op import OpError, Shape
+from cnnc.ops.field import OpError
+from cnnc.ops.op import Shape
 
 IMAGE = (6, 9, 8)
 CASES: list[tuple[str, dict[str, Any], Shape, str, str]] = [

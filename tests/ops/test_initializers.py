@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnc.ops import INITIALIZERS
-from cnnc.ops.op import OpError
+from cnnc.ops.field import OpError
 
 
 @pytest.mark.parametrize("limit", [0.0, float("inf"), 1e39])

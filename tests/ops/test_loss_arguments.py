@@ -9,7 +9,8 @@ import pytest
 
 from cnnc.ops import LOSSES
 from cnnc.ops.cross_entropy import CrossEntropy
-from cnnc.ops.op import LabelWeights, OpError
+from cnnc.ops.field import OpError
+from cnnc.ops.loss import LabelWeights
 
 
 def bind(name: str, shape: tuple[int, ...], **given: Any) -> Any:

@@ -20,7 +20,8 @@ from cnnc.ops.conv import Conv
 from cnnc.ops.cross_entropy import CrossEntropy
 from cnnc.ops.huber import Huber
 from cnnc.ops.initializers import He
-from cnnc.ops.op import Array, Example, Gradient, Input, LossOp, Op, Trait
+from cnnc.ops.loss import LossOp
+from cnnc.ops.op import Array, Example, Gradient, Input, Op, Trait
 from tests.ops.examples import EXAMPLES, labels
 from tests.ops.test_kernels import SAMPLES, _assert_close, _double, compile_graph, targets_by_lanes
 
