@@ -100,9 +100,6 @@ class WinogradWeightGrad(Form):
     bias: bool = False
     """Whether y is added up, too, as the bias's gradient."""
 
-    WHOLE: ClassVar[int] = 1
-    """The point of y, along either axis, that is the sum of a tile's elements."""
-
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "weight_gradient"
     ALGORITHM: ClassVar[str] = "winograd"
@@ -111,6 +108,11 @@ class WinogradWeightGrad(Form):
     def points(self) -> int:
         """Along an axis."""
         return self.transforms.points
+
+    @property
+    def sum_point(self) -> int:
+        """The point of y, along either axis, that is the sum of a tile's elements."""
+        return self.y.matrix.index((1.0,) * len(self.y.matrix[0]))
 
     @property
     def zeros(self) -> int:
