@@ -36,7 +36,10 @@ train {
 SMALL = TEXT.replace("2115", "211").replace("1900", "19")
 
 
-@pytest.fixture(scope="module", params=targets_by_lanes())
+TARGETS = [pytest.param(target, id=f"<wide-{target}>") for target in targets_by_lanes()]
+
+
+@pytest.fixture(scope="module", params=TARGETS)
 def case(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Case:
     path = tmp_path_factory.mktemp("wide") / "wide.cnn"
     path.write_text(TEXT)
