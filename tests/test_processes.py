@@ -16,8 +16,8 @@ from tests.conftest import unit_of
         ("tests/a.py::test_x", "tests/a.py"),
         ("tests/a.py::test_x[3-<]", "tests/a.py"),
         ("tests/a.py::Test::test_x[v3-3]", "tests/a.py"),
-        ("tests/a.py::test_x[<conv v3>-3]", "tests/a.py::test_x[<conv v3>"),
-        ("tests/a.py::test_x[<conv v3>]", "tests/a.py::test_x[<conv v3>"),
+        ("tests/a.py::test_x[<conv v3>-3]", "tests/a.py[<conv v3>"),
+        ("tests/a.py::test_x[<conv v3>]", "tests/a.py[<conv v3>"),
     ],
 )
 def test_a_name_says_with_whom_a_test_runs(nodeid: str, unit: str) -> None:
