@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cnnc.ops.dense_forms import LINE, ByLines
 from cnnc.ops.layout import ABREAST, Form, Machine
 from cnnc.ops.loops import Clipped, Loop, chunked, tile_loops
-
-LINE = 16
-"""Floats of a cache line."""
 
 _ROWS, _PANEL = 96, 192
 """Outputs, and about how many inputs, of the part of a weight that is copied to lie together."""
@@ -35,15 +33,12 @@ def _sizes(machine: Machine) -> Iterator[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class DenseAbreast(Form):
+class DenseAbreast(ByLines):
     """Tiles of outputs x blocks, each a sum over a chunk of the inputs, which stays cached.
 
     `chunk` runs over cache lines of a row of the weight.
     """
 
-    in_features: int
-    out_features: int
-    bias: bool
     chunk: Loop
     kinds: tuple[tuple[int, Tiles], ...]
     """(blocks, tiles of outputs) for so many at once, the most first."""
@@ -62,16 +57,6 @@ class DenseAbreast(Form):
     def lines(self) -> Loop | Clipped:
         """Over the cache lines of a chunk."""
         return chunked("line", self.in_features // LINE, self.chunk)
-
-    @property
-    def line(self) -> Loop:
-        """Over the floats of one."""
-        return Loop("i", 0, LINE)
-
-    @property
-    def rest(self) -> Loop:
-        """Over those of a row that fill none."""
-        return Loop("i", self.in_features // LINE * LINE, self.in_features)
 
     def reason(self) -> str:
         blocks, tiles = self.kinds[0]

@@ -17,16 +17,32 @@ _BESIDE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class DenseForward(Form):
+class ByLines(Form):
+    """What goes along the rows of the weight, which are the outputs', a cache line at a time."""
+
+    in_features: int
+    out_features: int
+    bias: bool
+
+    @property
+    def line(self) -> Loop:
+        """Over the floats of a cache line."""
+        return Loop("i", 0, LINE)
+
+    @property
+    def rest(self) -> Loop:
+        """Over those of a row that fill none."""
+        return Loop("i", self.in_features // LINE * LINE, self.in_features)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseForward(ByLines):
     """Tiles of outputs, each a sum over all inputs.
 
     Where the weight is `fetched` and `cold` is not 0, each tile asks for the next one's part of it,
     a cache line of every row at a time: what another core has changed would be waited for.
     """
 
-    in_features: int
-    out_features: int
-    bias: bool
     outputs: tuple[tuple[Loop, int], ...]
     fetched: bool
 
@@ -61,16 +77,6 @@ class DenseForward(Form):
     def lines(self) -> Loop:
         """Over the floats of a row, a cache line at a time."""
         return Loop("i0", 0, self.in_features // LINE * LINE, LINE)
-
-    @property
-    def line(self) -> Loop:
-        """Over the floats of a cache line."""
-        return Loop("i", 0, LINE)
-
-    @property
-    def rest(self) -> Loop:
-        """Over those of a row that fill none."""
-        return Loop("i", self.in_features // LINE * LINE, self.in_features)
 
     def reason(self) -> str:
         return f"one block, {self.outputs[0][1]} outputs at a time"

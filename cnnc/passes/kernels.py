@@ -66,11 +66,11 @@ class Kernels:
 
     def loops(self, node: Node, room: Room) -> _Loops:
         """The same with what it was chosen for."""
-        if id(node) in self.chosen:
-            return self.chosen[id(node)]
+        asked_for = id(node)
+        if asked_for in self.chosen:
+            return self.chosen[asked_for]
         if isinstance(node.op, Input):
             raise TypeError(f"{node.name} has no kernel")
-        asked_for = id(node)
         layouts = room.layouts(node)
         strip = room.strips.get(node.name)
         wrt = node.op.wrt if isinstance(node.op, Gradient) else None
