@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,9 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import Elementwise, ElementwiseSum, reads_besides
 from cnnc.ops.input import InputLoad, OutputStore
 from cnnc.ops.layout import Layout
-from cnnc.ops.op import Gradient
+from cnnc.ops.op import Gradient, Op
 from cnnc.ops.pool_kernels import Pool
+from cnnc.ops.pool_windows import PoolWindows
 from cnnc.ops.single import PlainLoad
 from cnnc.ops.single_copies import LaneCopy
 from cnnc.version import __version__
@@ -125,6 +126,21 @@ class KernelText:
         reads = [element(name, layout, at) for name, layout in self.reads.items()]
         return self._fused(value, reads, at)
 
+    def pooled(self, values: Sequence[str], pool: PoolWindows | None, *at: Affine) -> str:
+        """As `finish`, of what becomes of a window of values; without one, of the only value."""
+        if pool is None:
+            return self.finish(values[0], *at)
+        before = self.kernel.epilogue[: pool.before]
+        reads = [element(name, layout, at) for name, layout in self.reads.items()]
+        count = sum(self._count(op) for op in before)
+        places = (at[:1] + place for place in pool.places(*at[1:]))
+        each = [
+            self._applied(before, value, reads[:count], place)
+            for value, place in zip(values, places, strict=True)
+        ]
+        after = self.kernel.epilogue[pool.before :]
+        return self._applied(after, pool.value(each), reads[count:], at)
+
     def finish_of(self, block: Affine, value: str, *at: Affine) -> str:
         """As `finish`, for one of the blocks side by side: what it reads besides is its own."""
         reads = [
@@ -145,14 +161,26 @@ class KernelText:
         return self._fused(value, reads, at)
 
     def _fused(self, value: str, extra: list[str], at: tuple[Affine, ...]) -> str:
-        result = self.kernel.result
-        place = Place(at, result, self.tables)
-        shape = (result.channels, *result.extents) if result else (1,)
-        for op in self.kernel.epilogue:
-            count = len(reads_besides(op, shape))
+        return self._applied(self.kernel.epilogue, value, extra, at)
+
+    def _applied(
+        self,
+        ops: Sequence[Op | Gradient],
+        value: str,
+        extra: list[str],
+        at: tuple[Affine, ...],
+    ) -> str:
+        place = Place(at, self.kernel.result, self.tables)
+        for op in ops:
+            count = self._count(op)
             operands, extra = extra[:count], extra[count:]
             value = expression(op, place, value if simple(value) else f"({value})", *operands)
         return value
+
+    def _count(self, op: Op | Gradient) -> int:
+        """How many operands an op reads besides its first."""
+        result = self.kernel.result
+        return len(reads_besides(op, (result.channels, *result.extents) if result else (1,)))
 
     def formula(self, at: tuple[Affine, ...]) -> str:
         """An element-wise kernel's own value at these coordinates."""

@@ -41,6 +41,9 @@ class LeakyRelu(Op):
         (value,) = operands.values()
         return np.where(value > 0, grad, grad * grad.dtype.type(self.slope))
 
+    def rises(self) -> bool:
+        return self.slope > 0  # an infinity times 0 is none
+
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return activation(self, wrt, layouts)
 

@@ -243,6 +243,14 @@ class Op:
         """The op that makes so many of the channels, for one that can be cut along these."""
         return self
 
+    def rises(self) -> bool:
+        """Whether, of two values, the larger never becomes the smaller, and NaN stays NaN.
+
+        Then it does not matter whether it is applied before or after the largest value is taken.
+        Only asked of one that is element-wise.
+        """
+        return False
+
     def multiply_adds(self, inputs: tuple[Shape, ...]) -> int:
         """Multiply-adds of the forward direction, a sample."""
         return 0

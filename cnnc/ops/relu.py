@@ -28,6 +28,9 @@ class Relu(Op):
     def backward(self, wrt: str, grad: Array, operands: Operands, shape: Shape) -> Array:
         return np.where(operands["output"] <= 0, 0, grad)
 
+    def rises(self) -> bool:
+        return True
+
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return activation(self, wrt, layouts)
 

@@ -29,6 +29,9 @@ class Relu6(Op):
         y = operands["output"]
         return np.where((y <= 0) | (y >= 6), 0, grad)
 
+    def rises(self) -> bool:
+        return True
+
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return activation(self, wrt, layouts)
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Prepared
 from cnnc.ops.loops import Clipped, Loop, chunked
+from cnnc.ops.pool_windows import PoolWindows
 from cnnc.ops.tally import Tally
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.winograd import TAPS
@@ -120,6 +121,8 @@ class Winograd(Form):
     """Channels x tiles of a register tile."""
     chunk: int
     tally: Tally | None = None
+    pool: PoolWindows | None = None
+    """What it stores of its outputs, in place of all."""
 
     TEMPLATE: ClassVar[str] = "winograd"
     MACRO: ClassVar[str] = "correlate"
@@ -203,6 +206,17 @@ class Winograd(Form):
     def tallies(self) -> bool:
         return self.tally is not None
 
+    def pooling(self, windows: PoolWindows, pooled: Layout) -> Winograd | None:
+        if any(self.outputs % extent for extent in windows.size):
+            return None
+        return replace(self, pool=windows, result=pooled)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """What is stored of a tile, along each axis."""
+        rows, columns = self.pool.size if self.pool else (1, 1)
+        return self.outputs // rows, self.outputs // columns
+
     @property
     def clips_rows(self) -> bool:
         """Whether some tile's rows lie outside the memory of the source."""
@@ -215,12 +229,17 @@ class Winograd(Form):
 
     def cut(self, axis: int) -> bool:
         """Whether the last tile has outputs that do not exist."""
-        return self.result.extents[axis] % self.outputs != 0
+        return self.result.extents[axis] % self.stored[axis] != 0
 
     @property
     def values(self) -> list[str]:
         """All outputs of a tile."""
         return [f"y[{i}][{j}]" for i in range(self.outputs) for j in range(self.outputs)]
+
+    def window(self, row: Affine, column: Affine) -> list[str]:
+        """The outputs of a tile that a window of it reads."""
+        places = self.pool.places(row, column) if self.pool else [(row, column)]
+        return [f"y[{i}][{j}]{' + one' if self.bias else ''}" for i, j in places]
 
     def values_to(self, row: Affine) -> list[str]:
         """Where a row of points of a tile goes."""
@@ -280,7 +299,8 @@ class Winograd(Form):
         strip = f"{self.strip.rows}x{self.strip.columns} tiles at a time"
         tally = self.tally.reason if self.tally else ""
         tile = f"tile {rows}x{columns} (channels x tiles), {strip}"
-        return f"Winograd F({m}x{m}, 3x3), {tile}{tally}"
+        pool = self.pool.reason if self.pool else ""
+        return f"Winograd F({m}x{m}, 3x3), {tile}{tally}{pool}"
 
 
 @dataclass(frozen=True, slots=True)

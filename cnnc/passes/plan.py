@@ -25,6 +25,7 @@ from cnnc.passes.cost import DIVIDED_FROM, block_cost
 from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.pins import Pins
+from cnnc.passes.pooled import pool_as_made
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
 from cnnc.passes.segments import BEFORE
 from cnnc.passes.single import NotSingleError, one_sample
@@ -49,7 +50,7 @@ def plan(
     leaves it to the cost model. Threads share those of their calls that take as many nanoseconds as
     `divided_from`.
     """
-    main = make_room(graph, 0, target)
+    main = make_room(pool_as_made(graph, target), 0, target)
     step = make_room(graph.step, shared_end(main), target, trains=True) if graph.step else None
     slots, ends = _arena(graph, step)
     parts = parts_end(step) if step else 0
@@ -69,7 +70,7 @@ def plan(
     schedules = [planner.schedule(name, order) for name, order in orders]
     results = planner.results(main, schedules[0])
     top = planner.shared
-    single, why = _single(graph, planner, schedules[0], top, alone, divided_from)
+    single, why = _single(graph, main.graph, planner, schedules[0], top, alone, divided_from)
     infer, loss, train = [*schedules, None, None][:3]
     if infer is None:
         raise TypeError("a program infers")
@@ -137,6 +138,7 @@ def _arena(graph: Graph, step: Room | None) -> tuple[tuple[Slot, ...], _Ends]:
 
 def _single(
     graph: Graph,
+    by_blocks: Graph,
     planner: _Planner,
     blocks: Schedule,
     shared_from: int,
@@ -168,7 +170,7 @@ def _single(
         results.append(Result(output.name, shape, offset, kernel.name))
     if most is None:
         forms = planner.kernels.forms
-        most = samples_alone(graph, forms(blocks), lowered, forms(schedule), target)
+        most = samples_alone(by_blocks, forms(blocks), lowered, forms(schedule), target)
     most = min(most, target.lanes)
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, shared_end(room)) + LINE
