@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from cnnc.ops.op import Shape
 from cnnc.ops.window import Pads
-
-if TYPE_CHECKING:
-    from cnnc.ops.pool_windows import PoolWindows
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +186,6 @@ class Form:
     def tallies(self) -> bool:
         """Whether it is such a kernel."""
         return False
-
-    def pooling(self, windows: PoolWindows, pooled: Layout) -> Form | None:
-        """The same kernel, which stores only what becomes of windows of its result, if it can.
-
-        It makes what the windows cover, `windows.covered(pooled)`.
-        """
-        return None
 
     def with_bias(self) -> Form:
         """The same kernel of a weight's gradient, which also makes that of the bias, if it can.

@@ -132,7 +132,7 @@ def register_tile(
         (s, v)
         for s in range(1, min(scalars, limit) + 1)
         for v in range(1, min(vectors, limit // s) + 1)
-        if s * v * repeat + min(s, v) + registers // 16 < registers
+        if s * v * repeat + min(s, v * repeat) + registers // 16 < registers
     )
     return min(shapes, key=lambda tile: (cost(*tile), len(split(scalars, tile[0])), tile))
 

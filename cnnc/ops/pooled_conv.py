@@ -10,11 +10,14 @@ from typing import ClassVar
 
 from cnnc.ops.avgpool import AvgPool
 from cnnc.ops.conv import Conv
-from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.conv_forms import ConvForward
+from cnnc.ops.conv_pooled import pooled_direct
+from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.maxpool import MaxPool
 from cnnc.ops.op import Op, ParameterSpec, Shape
 from cnnc.ops.pool_windows import PoolWindows, fits
 from cnnc.ops.window import Pads
+from cnnc.ops.winograd_forms import Winograd
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,29 @@ class PooledConv(Op):
         return self.conv.halo(wrt)
 
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
-        windows, pooled = self.windows, layouts["result"]
-        whole = {**layouts, "result": windows.covered(pooled)}
+        whole = {**layouts, "result": self.windows.covered(layouts["result"])}
         forms = self.conv.kernel_forms(wrt, whole, machine)
-        made = (form.pooling(windows, pooled) for form in forms)
-        return tuple(form for form in made if form is not None)
+        return tuple(self._pooling(form, layouts["result"], machine) for form in forms)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return self.kernel_forms(wrt, layouts, machine)[0]
+
+    def _pooling(self, form: Form, pooled: Layout, machine: Machine) -> Form:
+        match form:
+            case ConvForward():
+                return pooled_direct(form, self.windows, pooled, machine)
+            case Winograd():
+                return form.pooling(self.windows, pooled)
+        raise TypeError(f"{form.ALGORITHM} stores no windows")
+
+
+def gains(conv: Conv, layouts: Layouts, machine: Machine) -> bool:
+    """Whether a convolution of these layouts had rather pool its output itself.
+
+    Not where its channels are summed by chunks: between these, all sums of a window would wait.
+    """
+    best = conv.kernel_forms(None, layouts, machine)[0]
+    return not (isinstance(best, ConvForward) and best.chunk.runs)
 
 
 def pools(pool: MaxPool | AvgPool, space: Shape) -> bool:

@@ -206,9 +206,8 @@ class Winograd(Form):
     def tallies(self) -> bool:
         return self.tally is not None
 
-    def pooling(self, windows: PoolWindows, pooled: Layout) -> Winograd | None:
-        if any(self.outputs % extent for extent in windows.size):
-            return None
+    def pooling(self, windows: PoolWindows, pooled: Layout) -> Winograd:
+        """The same of what windows cover, whose extents divide a tile: it stores these pooled."""
         return replace(self, pool=windows, result=pooled)
 
     @property

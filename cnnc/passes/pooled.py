@@ -15,7 +15,7 @@ from cnnc.ops.avgpool import AvgPool
 from cnnc.ops.conv import Conv
 from cnnc.ops.maxpool import MaxPool
 from cnnc.ops.op import Gradient, Op
-from cnnc.ops.pooled_conv import PooledConv, pools
+from cnnc.ops.pooled_conv import PooledConv, gains, pools
 from cnnc.passes.places import Places, find_places
 
 
@@ -45,14 +45,11 @@ def _merged(
     # What the fused ops read lies as the whole output does, or is a parameter.
     if any(name in places.layouts for name in made.epilogue_inputs):
         return None
-    op = PooledConv(made.op, pool, _before(pool, made.epilogue))
-    best = made.op.kernel_forms(None, places.of(made), target)[0]
-    pooled = places.layouts[node.name]
-    if best.pooling(op.windows, pooled) is None:
+    if not gains(made.op, places.of(made), target):
         return None
     return replace(
         made,
-        op=op,
+        op=PooledConv(made.op, pool, _before(pool, made.epilogue)),
         shape=node.shape,
         epilogue=(*made.epilogue, *node.epilogue),
         epilogue_inputs=(*made.epilogue_inputs, *node.epilogue_inputs),
