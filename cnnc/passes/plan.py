@@ -56,7 +56,7 @@ def plan(
     parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
     wanted: list[tuple[str, Room, set[str]]] = [
-        ("infer", main, {output.tensor for output in graph.outputs})
+        ("infer", main, {output.tensor for output in main.graph.outputs})
     ]
     if step:
         wanted.append(("loss", main, set(graph.losses)))

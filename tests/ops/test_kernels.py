@@ -302,20 +302,26 @@ def trained_together(layers: Layers) -> Graph:
     return differentiate(graph)
 
 
-def compile_graph(graph: Graph, target: Target, choose: Choice = best_guess) -> Any:
-    """The module of a graph."""
+def compile_graph(
+    graph: Graph, target: Target, choose: Choice = best_guess, alone: int | None = None
+) -> Any:
+    """The module of a graph; up to `alone` samples go one by one."""
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
-    built = build_graph(graph, [target], output, choose)
+    built = build_graph(graph, [target], output, choose, alone)
     return load_extension(graph.name, built.extension)
 
 
 def build_graph(
-    graph: Graph, targets: Sequence[Target], output: Path, choose: Choice = best_guess
+    graph: Graph,
+    targets: Sequence[Target],
+    output: Path,
+    choose: Choice = best_guess,
+    alone: int | None = None,
 ) -> Built:
     """The module of a graph, for one target or several."""
     fused = verify_graph(fuse(verify_graph(graph)))
     # What is trained here is not called: kernels of single samples would be compiled for nothing.
-    alone = 0 if graph.step else None
+    alone = 0 if graph.step else alone
     programs = [verify_program(plan(fused, target, choose, alone)) for target in targets]
     sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
     return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
