@@ -9,7 +9,7 @@ from cnnc.ir.calls import Call
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.program import Buffer, Program, Schedule
 from cnnc.ops.initializers import Initializer
-from cnnc.ops.op import Gradient, Input
+from cnnc.ops.op import Gradient, Input, Op
 
 
 def format_graph(graph: Graph) -> str:
@@ -66,7 +66,8 @@ def format_value(value: Any) -> str:
     for f in fields(value):
         attribute = getattr(value, f.name)
         if not isinstance(attribute, Initializer):
-            shown.append(f"{f.name}={attribute!r}")
+            text = format_value(attribute) if isinstance(attribute, Op) else repr(attribute)
+            shown.append(f"{f.name}={text}")
     return f"{value.NAME}[{', '.join(shown)}]" if shown else str(value.NAME)
 
 

@@ -183,7 +183,9 @@ class _Part:
     @property
     def traffic(self) -> Traffic:
         """Counts bytes."""
-        return Traffic.of(self.compiled.program, self.graph, self.samples, self.lowered)
+        return Traffic.of(
+            self.compiled.program, self.schedule, self.graph, self.samples, self.lowered
+        )
 
     def laps(self, places: dict[Any, list[float]]) -> Iterator[Lap]:
         """In the order of the schedule; what a step does not do again is left out."""

@@ -14,7 +14,7 @@ from math import prod
 
 from cnnc.ir.calls import Call, Load, Operand
 from cnnc.ir.graph import Graph, Node
-from cnnc.ir.program import Program, Result
+from cnnc.ir.program import Program, Result, Schedule
 from cnnc.ops.op import Gradient, Input
 
 FLOAT_BYTES = 4
@@ -58,14 +58,23 @@ class Traffic:
 
     @classmethod
     def of(
-        cls, program: Program, graph: Graph, samples: int, lowered: Graph | None = None
+        cls,
+        program: Program,
+        schedule: Schedule,
+        graph: Graph,
+        samples: int,
+        lowered: Graph | None = None,
     ) -> Traffic:
         """For the graph, fused, that a schedule of the program computes, perhaps `lowered`."""
         nodes = (*(lowered.nodes if lowered else ()), *graph.nodes)
         shapes = {node.name: node.shape for node in nodes}
-        return cls(
-            program, graph, samples, shapes | {slot.name: slot.shape for slot in program.slots}
-        )
+        shapes |= {slot.name: slot.shape for slot in program.slots}
+        if schedule is program.infer:
+            # A convolution that pools stores less than the graph's does.
+            lies = ((name, b.layout) for b in schedule.buffers for name in b.names)
+            stored = {name: (layout.channels, *layout.extents) for name, layout in lies}
+            shapes |= {name: shape for name, shape in stored.items() if name in shapes}
+        return cls(program, graph, samples, shapes)
 
     @property
     def blocks(self) -> int:

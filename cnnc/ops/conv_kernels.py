@@ -21,7 +21,7 @@ from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops, weight_tile
 from cnnc.ops.window import Geometry, reach
 
-_PEELED = 308
+PEELED = 308
 """Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
 
 _Shared = tuple[int, int, int, tuple[Window, ...], Window, Layout, Layout, str, str]
@@ -39,7 +39,7 @@ def forward(
     packed = columns if _packs(channels, filters, tile[0]) else 0
     chunk = _chunk(channels, prod(g.kernel[:-1]) * columns, machine)
     first = _weights_first(g, channels, filters, y, tile[1], chunk, machine)
-    longest = max(1, _PEELED // (tile[0] * tile[1]))
+    longest = max(1, PEELED // (tile[0] * tile[1]))
     return ConvForward(
         *shared,
         bias,
@@ -66,7 +66,7 @@ def input_gradient(
     shared = _shared(g, x, y, "result", reads)
     channels, filters, last = shared[0], shared[1], shared[4]
     tile = register_tile(channels, -(-x.extents[-1] // g.stride[-1]), machine.registers)
-    tiles = strips(last.last_axis, tile[1], max(1, _PEELED // (tile[0] * tile[1])))
+    tiles = strips(last.last_axis, tile[1], max(1, PEELED // (tile[0] * tile[1])))
     columns = max(strip.columns for strip in tiles)
     rows = prod(-(-k // s) for k, s in zip(g.kernel[:-1], g.stride[:-1], strict=True))
     packed = columns if columns and _packs(filters, channels, tile[0]) else 0

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.conv_forms import ConvForm, ConvForward, Tiles
+from cnnc.ops.conv_kernels import PEELED
 from cnnc.ops.layout import Layout, Machine
 from cnnc.ops.loops import Loop, register_tile, tile_loops
 from cnnc.ops.pool_windows import PoolWindows
 
-_PEELED = 308
-"""As in conv_kernels, of one kernel row and one tile."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConvPooled(ConvForm):
-    """Rows of windows by tiles of windows x filters; `outputs` of the axes still are y's.
+    """Rows of windows by tiles of windows x filters.
 
-    `y` is what is stored, `columns` count windows.
+    `y` is what is stored; `columns` are windows. The axes are those of the convolution itself.
     """
 
     bias: bool
@@ -70,10 +67,10 @@ class ConvPooled(ConvForm):
             place = place * extent + row
         return place * (width * self.pool.size[-1]) + column
 
-    def of_window(self, name: str, filter: Affine, width: int, column: Affine) -> list[str]:
+    def of_window(self, name: str, at: Affine, width: int, column: Affine) -> list[str]:
         """The sums of a window of the tile."""
         places = self.pool.places(*(Affine() for _ in self.outer), column)
-        return [f"{name}[{filter}][{self.sum_at(width, at[:-1], at[-1])}]" for at in places]
+        return [f"{name}[{at}][{self.sum_at(width, rows, c)}]" for *rows, c in places]
 
     @property
     def held(self) -> int:
@@ -117,7 +114,7 @@ def pooled_direct(
     """
     columns, each = pooled.extents[-1], windows.elements
     height, width = register_tile(form.out_channels, columns, machine.registers, repeat=each)
-    longest = max(1, _PEELED // (height * width * each))
+    longest = max(1, PEELED // (height * width * each))
     return ConvPooled(
         form.in_channels,
         form.out_channels,

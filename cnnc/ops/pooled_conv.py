@@ -1,4 +1,4 @@
-"""conv and a pool that reads nothing else, in inference: only what becomes of the windows is stored.
+"""conv with the pool that reads it, in inference: only what becomes of the windows is stored.
 
 Nothing of the language: a pass puts it in the place of the two.
 """

@@ -131,7 +131,7 @@ class Network:
         if algorithm is None:
             return best_guess(asked)
         chosen = prefer(algorithm)(asked)
-        assert chosen.form.ALGORITHM == algorithm
+        assert algorithm == chosen.form.ALGORITHM
         return chosen
 
 
