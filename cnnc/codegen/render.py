@@ -123,23 +123,24 @@ class KernelText:
         result = self.kernel.result
         if result is not None and result.extents and len(at) == 1:
             at = unfolded(result, at[0])
-        reads = [element(name, layout, at) for name, layout in self.reads.items()]
-        return self._fused(value, reads, at)
+        return self._fused(value, self._beside(at), at)
 
-    def pooled(self, values: Sequence[str], pool: PoolWindows | None, *at: Affine) -> str:
-        """As `finish`, of what becomes of a window of values; without one, of the only value."""
-        if pool is None:
-            return self.finish(values[0], *at)
-        before = self.kernel.epilogue[: pool.before]
-        reads = [element(name, layout, at) for name, layout in self.reads.items()]
-        count = sum(self._count(op) for op in before)
-        places = (at[:1] + place for place in pool.places(*at[1:]))
+    def window(
+        self, pool: PoolWindows, values: Sequence[str], places: Sequence[tuple[Affine, ...]]
+    ) -> str:
+        """Values of a window joined, at these coordinates: with what applies to each of them."""
+        ops = self.kernel.epilogue[: pool.before]
         each = [
-            self._applied(before, value, reads[:count], place)
-            for value, place in zip(values, places, strict=True)
+            self._applied(ops, value, self._beside(at), at)
+            for value, at in zip(values, places, strict=True)
         ]
-        after = self.kernel.epilogue[pool.before :]
-        return self._applied(after, pool.value(each), reads[count:], at)
+        return pool.joined(each)
+
+    def pooled(self, pool: PoolWindows, value: str, *at: Affine) -> str:
+        """As `finish`, for all values of a window joined: with what applies to what they give."""
+        before, after = self.kernel.epilogue[: pool.before], self.kernel.epilogue[pool.before :]
+        beside = self._beside(at)[sum(self._count(op) for op in before) :]
+        return self._applied(after, pool.finished(value), beside, at)
 
     def finish_of(self, block: Affine, value: str, *at: Affine) -> str:
         """As `finish`, for one of the blocks side by side: what it reads besides is its own."""
@@ -176,6 +177,10 @@ class KernelText:
             operands, extra = extra[:count], extra[count:]
             value = expression(op, place, value if simple(value) else f"({value})", *operands)
         return value
+
+    def _beside(self, at: tuple[Affine, ...]) -> list[str]:
+        """What the fused ops read besides, at a place."""
+        return [element(name, layout, at) for name, layout in self.reads.items()]
 
     def _count(self, op: Op | Gradient) -> int:
         """How many operands an op reads besides its first."""

@@ -69,8 +69,14 @@ class ConvPooled(ConvForm):
 
     def of_window(self, name: str, at: Affine, width: int, column: Affine) -> list[str]:
         """The sums of a window of the tile."""
-        places = self.pool.places(*(Affine() for _ in self.outer), column)
-        return [f"{name}[{at}][{self.sum_at(width, rows, c)}]" for *rows, c in places]
+        first = (Affine() for _ in self.outer)
+        places = self.pool.places(at, *first, column)
+        return [f"{name}[{at}][{self.sum_at(width, rows, c)}]" for _, *rows, c in places]
+
+    @property
+    def size(self) -> int:
+        """Sums of the largest tile."""
+        return self.filters[0][1] * max(self.sums)
 
     @property
     def held(self) -> int:

@@ -41,22 +41,24 @@ class PoolWindows:
         extents = tuple(n * k for n, k in zip(pooled.extents, self.size, strict=True))
         return Layout(pooled.channels, extents, tuple((0, 0) for _ in extents))
 
-    def places(self, *window: Affine) -> list[tuple[Affine, ...]]:
-        """The positions that a window reads, in row-major order."""
-        return [
-            tuple(at * k + tap for at, k, tap in zip(window, self.size, taps, strict=True))
-            for taps in product(*map(range, self.size))
-        ]
+    def places(self, channel: Affine, *window: Affine) -> list[tuple[Affine, ...]]:
+        """The coordinates of what a window reads, in row-major order."""
+        each = [[at * k + tap for tap in range(k)] for at, k in zip(window, self.size, strict=True)]
+        return [(channel, *position) for position in product(*each)]
 
-    def value(self, values: Sequence[str]) -> str:
-        """What becomes of the values of a window."""
+    def joined(self, values: Sequence[str]) -> str:
+        """The sum of some values of a window, or the largest."""
         if self.mean:
-            return f"({' + '.join(values)}) * <float>{1 / self.elements}"
+            return " + ".join(values)
         # By halves, so that little waits. Of equal values the first is left, of NaNs the last.
         while len(values) > 1:
             pairs = zip(values[::2], values[1::2], strict=True)
             values = [f"vmaximum({first}, {second})" for first, second in pairs]
         return values[0]
+
+    def finished(self, value: str) -> str:
+        """What becomes of a window, from all its values joined."""
+        return f"({value}) * <float>{1 / self.elements}" if self.mean else value
 
     @property
     def reason(self) -> str:

@@ -19,6 +19,9 @@ from cnnc.ops.pool_windows import PoolWindows, fits
 from cnnc.ops.window import Pads
 from cnnc.ops.winograd_forms import Winograd
 
+_LEAST_TILE = 0.8
+"""What a tile of sums must have of a plain one's: two thirds took more than pooling does."""
+
 
 @dataclass(frozen=True, slots=True)
 class PooledConv(Op):
@@ -58,6 +61,20 @@ class PooledConv(Op):
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return self.kernel_forms(wrt, layouts, machine)[0]
 
+    def gains(self, layouts: Layouts, machine: Machine) -> bool:
+        """Whether the kernel should take less time than one that stores all and a pass that pools.
+
+        Not where the direct sum takes its channels by chunks, between which all sums of a window
+        would wait, nor where so few registers hold whole windows that loads take over.
+        """
+        whole = {**layouts, "result": self.windows.covered(layouts["result"])}
+        best = self.conv.kernel_forms(None, whole, machine)[0]
+        if not isinstance(best, ConvForward):
+            return True
+        tile = pooled_direct(best, self.windows, layouts["result"], machine).size
+        plain = best.filters[0][1] * best.columns[0][1]
+        return not best.chunk.runs and tile >= _LEAST_TILE * plain
+
     def _pooling(self, form: Form, pooled: Layout, machine: Machine) -> Form:
         match form:
             case ConvForward():
@@ -65,15 +82,6 @@ class PooledConv(Op):
             case Winograd():
                 return form.pooling(self.windows, pooled)
         raise TypeError(f"{form.ALGORITHM} stores no windows")
-
-
-def gains(conv: Conv, layouts: Layouts, machine: Machine) -> bool:
-    """Whether a convolution of these layouts had rather pool its output itself.
-
-    Not where its channels are summed by chunks: between these, all sums of a window would wait.
-    """
-    best = conv.kernel_forms(None, layouts, machine)[0]
-    return not (isinstance(best, ConvForward) and best.chunk.runs)
 
 
 def pools(pool: MaxPool | AvgPool, space: Shape) -> bool:

@@ -235,10 +235,16 @@ class Winograd(Form):
         """All outputs of a tile."""
         return [f"y[{i}][{j}]" for i in range(self.outputs) for j in range(self.outputs)]
 
+    def output(self, row: Affine, column: Affine) -> str:
+        """An output of a tile."""
+        return f"y[{row}][{column}]{' + one' if self.bias else ''}"
+
     def window(self, row: Affine, column: Affine) -> list[str]:
         """The outputs of a tile that a window of it reads."""
-        places = self.pool.places(row, column) if self.pool else [(row, column)]
-        return [f"y[{i}][{j}]{' + one' if self.bias else ''}" for i, j in places]
+        if self.pool is None:
+            raise TypeError("a form that pools nothing has no windows")
+        at = Affine()
+        return [self.output(i, j) for _, i, j in self.pool.places(at, row, column)]
 
     def values_to(self, row: Affine) -> list[str]:
         """Where a row of points of a tile goes."""

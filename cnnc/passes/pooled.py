@@ -15,7 +15,7 @@ from cnnc.ops.avgpool import AvgPool
 from cnnc.ops.conv import Conv
 from cnnc.ops.maxpool import MaxPool
 from cnnc.ops.op import Gradient, Op
-from cnnc.ops.pooled_conv import PooledConv, gains, pools
+from cnnc.ops.pooled_conv import PooledConv, pools
 from cnnc.passes.places import Places, find_places
 
 
@@ -45,11 +45,12 @@ def _merged(
     # What the fused ops read lies as the whole output does, or is a parameter.
     if any(name in places.layouts for name in made.epilogue_inputs):
         return None
-    if not gains(made.op, places.of(made), target):
+    op = PooledConv(made.op, pool, _before(pool, made.epilogue))
+    if not op.gains({**places.of(made), "result": places.layouts[node.name]}, target):
         return None
     return replace(
         made,
-        op=PooledConv(made.op, pool, _before(pool, made.epilogue)),
+        op=op,
         shape=node.shape,
         epilogue=(*made.epilogue, *node.epilogue),
         epilogue_inputs=(*made.epilogue_inputs, *node.epilogue_inputs),
