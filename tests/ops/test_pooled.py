@@ -19,6 +19,7 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.program import Program
 from cnnc.ir.target import TARGETS
 from cnnc.ops import OPS
+from cnnc.ops.add import Add
 from cnnc.ops.batch_statistics import ChannelAffine, RunningAffine
 from cnnc.ops.batchnorm import BatchNorm
 from cnnc.ops.conv import Conv
@@ -44,6 +45,7 @@ TOGETHER: dict[str, tuple[str, Shape, list[Any]]] = {
         (3, 9, 8),
         [("conv", 4, 3, 1), ("maxpool", 2), "relu", ("conv", 2, 3, 1), ("avgpool", 2)],
     ),
+    "joined": ("winograd4", (3, 7, 6), [("conv", 9, 3, 1), "norm", ("maxpool", 2), "add"]),
     "bare": ("direct", (3, 7, 9), [("conv", 8, 3, 1), ("maxpool", 2)]),
     "line": ("direct", (3, 21), [("conv", 5, 4, 2), "relu", ("maxpool", 2)]),
     "cube": ("direct", (2, 5, 6, 7), [("conv", 2, 2, 0), ("maxpool", (1, 2, 2))]),
@@ -95,6 +97,10 @@ class Network:
                 self.outputs.append(Output(f"{last.name}_out", last.name))
             if step == "again":
                 self.layer(f"{name}_again", bound("maxpool", last.shape, size=2), last.inputs[0])
+            elif step == "add":
+                other = Node(f"{name}_other", Input(last.shape, "float32"), (), (), last.shape)
+                self.nodes.append(other)
+                self.layer(f"{name}_{number}", Add(2), last.name, other.name)
             elif step == "norm":
                 self.layer(f"{name}_affine", RunningAffine(1e-5, True, last.shape[0]))
                 affine = ChannelAffine(last.shape[0])
