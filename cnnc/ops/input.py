@@ -46,9 +46,9 @@ class Exchange(Form):
         return loops if even < whole.stop else loops[:1]
 
     @property
-    def part(self) -> tuple[str, ...]:
+    def part(self) -> tuple[str, str] | None:
         """The operands between which elements are brought in, where it is not all of them."""
-        return ()
+        return None
 
     @property
     def features(self) -> int:
@@ -77,17 +77,16 @@ class InputLoad(Exchange):
     MACRO: ClassVar[str] = "load"
 
     def operands(self) -> tuple[str, ...]:
-        return ("source", "samples", *self.part, "result")
+        return ("source", "samples", *(self.part or ()), "result")
 
     @property
-    def part(self) -> tuple[str, ...]:
-        return ("begin", "end") if self.partly else ()
+    def part(self) -> tuple[str, str] | None:
+        return ("begin", "end") if self.partly else None
 
     def partial(self) -> InputLoad | None:
         """The same for a part of the elements, if they are a row of whole squares."""
         whole = self.features % self.lanes == 0 and self.tensor.dense
         return replace(self.flat(), partly=True) if whole else None
-
 
     @property
     def of_bytes(self) -> bool:
