@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from cnnc.ir.calls import Call, Kernel, Load, Operand, Turns
+from cnnc.ir.calls import Call, Load, Operand, Turns
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
-from cnnc.ir.program import Halves, Segment, Slot
+from cnnc.ir.program import Segment, Slot
 from cnnc.ops.input import InputLoad, input_load
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.ops.units import UNITS
 from cnnc.passes.cost import node_cost, shared_cost
-from cnnc.passes.halves import most_blocks
+from cnnc.passes.halves import halved_sources
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
@@ -33,11 +33,6 @@ _PASSED = (
     *UNITS,
 )
 """Operands of a kernel that are no tensors: integers, and what a whole batch knows by this name."""
-
-
-def half_of(tensor: str) -> str:
-    """What is called the sums over one half of the inputs of what makes a tensor."""
-    return f"half of {tensor}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,55 +125,18 @@ class Caller:
         graph = self.room.graph
         return self.operand("loss", name), graph.shares[graph.losses.index(name)]
 
-    def halves(self) -> Halves | None:
-        """The layer that two threads compute by halves of its inputs, if there is one."""
-        for name, first in self.room.halved.items():
-            node = self.room.graph.node(name)
-            form = self.kernels.form(node, self.room).half()
-            if not self.trains or form is None:
-                continue
-            source = self.room.places.root(node.inputs[0])
-            (gradient,) = (n for n in self.room.again if self.room.graph.node(n).layer == name)
-            kernel = self.kernels.share(f"{name}_half", form, node, self.room)
-            at = self.memory.kept_offsets[half_of(name)]
-            sums = Operand("result", "kept", half_of(name), at)
-            inputs = prod(self.room.graph.node(source).shape)
-            return Halves(
-                name,
-                source,
-                gradient,
-                first,
-                inputs,
-                most_blocks(inputs, self.kernels.target.lanes),
-                self.half(kernel, node, Operand("other", "NULL", "other", 0), sums),
-                self.half(kernel, node, replace(sums, pointer="other"), self.result(node)),
-            )
-        return None
-
-    def half(self, kernel: Kernel, node: Node, other: Operand, result: Operand) -> Call:
-        """The call that adds up a half of the inputs, alone or to the other's sums."""
-        bound = operand_names(node)
-        places = {"other": other, "result": result}
-        operands = tuple(
-            Operand(pointer, "units", pointer, 0)
-            if pointer in ("begin", "end")
-            else places.get(pointer) or self.operand(pointer, bound[pointer])
-            for pointer in kernel.pointers()
-        )
-        return Call(kernel.name, operands, result.name)
-
     def load(self, node: Node) -> Load:
         """How an array of the caller's comes in."""
         if not isinstance(node.op, Input):
             raise TypeError(f"{node.name} is no input")
         dtype, kernels = node.op.dtype, []
-        halves = self.halves()
+        partly = node.name in halved_sources(self.room, self.kernels)
         accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
         for kind in accepted:
             form = self.load_form(node.op, kind, self.room.places.layouts[node.name])
             name = f"{node.name}_load_{kind}{self.room.suffix}"
             part = form.partial() if isinstance(form, InputLoad) else None
-            if halves and halves.source == node.name and part:
+            if partly and part:
                 form, name = part, f"{name}_part"
             kernel = self.kernels.share(name, form, node, self.room)
             kernels.append((kind, kernel.name))

@@ -9,10 +9,12 @@ thread, then each thread goes through its blocks and adds the rest. What changes
 
 from __future__ import annotations
 
+from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ops.layout import Machine
 from cnnc.ops.op import Gradient
 from cnnc.passes.cost import node_cost
+from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room
 
 _LEAST = 4
@@ -52,6 +54,22 @@ def find_halved(room: Room, machine: Machine) -> dict[str, int]:
 def most_blocks(inputs: int, lanes: int) -> int:
     """Of how many blocks a batch may consist for a layer of so many inputs to be computed so."""
     return inputs // (_INPUTS * lanes)
+
+
+def half_of(tensor: str) -> str:
+    """What is called the sums over one half of the inputs of what makes a tensor."""
+    return f"half of {tensor}"
+
+
+def halved_in(room: Room, kernels: Kernels) -> tuple[Node, ...]:
+    """The node of that layer, if this is a training step and its kernel can be halved."""
+    nodes = (room.graph.node(name) for name in room.halved) if room.trains else ()
+    return tuple(node for node in nodes if kernels.form(node, room).half())
+
+
+def halved_sources(room: Room, kernels: Kernels) -> set[str]:
+    """The array that it reads, of which a part comes in at a time."""
+    return {room.places.root(node.inputs[0]) for node in halved_in(room, kernels)}
 
 
 def _readers(room: Room, source: str) -> set[str]:

@@ -19,10 +19,11 @@ from cnnc.ops.input import output_store
 from cnnc.ops.layout import Prepared
 from cnnc.ops.single_copies import single_store
 from cnnc.passes.alone import samples_alone
-from cnnc.passes.calls import Caller, half_of
+from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
-from cnnc.passes.halves import find_halved
+from cnnc.passes.half_calls import half_calls
+from cnnc.passes.halves import find_halved, half_of, halved_in
 from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.memory import Lifetime
@@ -273,7 +274,7 @@ class _Planner:
             memory.kept,
             memory.kept_size,
             block_cost(order.nodes, order.room, self.kernels.target),
-            caller.halves(),
+            half_calls(caller),
         )
 
     def kernel(self, step: Step, order: _Order) -> Kernel | None:
@@ -292,9 +293,8 @@ class _Planner:
         tallied = {f"{name} on its way" for name in self.tallied(order).values()}
         local = tuple(life for life in order.lives.local if life.tensor not in tallied)
         kept = order.lives.kept
-        for node in (order.room.graph.node(name) for name in order.room.halved):
-            if order.room.trains and self.kernels.form(node, order.room).half():
-                kept += (Lifetime(half_of(node.name), order.room.whole(node.name), 0, 0),)
+        for node in halved_in(order.room, self.kernels):
+            kept += (Lifetime(half_of(node.name), order.room.whole(node.name), 0, 0),)
         return replace(order.lives, local=local, kept=kept)
 
     def windows(self, order: _Order) -> dict[str, int]:
