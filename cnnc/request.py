@@ -64,7 +64,8 @@ class Request:
                 (options.algorithm, options.profile, options.alone),
                 None if options.tuning is None else options.tuning.text(),
             )
-            built_with = (compiler.identity, python.version, python.suffix)
+            flags = [compiler.flags(target) for target in chosen_targets(options.target)]
+            built_with = (compiler.identity, repr(flags), python.version, python.suffix)
             return cls(make_key(_ITSELF, repr(wanted), *built_with), python.suffix)
         return None
 

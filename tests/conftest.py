@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+
+from tests.cython_server import cython_server
+from tests.flags import plain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,14 +75,10 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ["CNNC_CACHE_DIR"] = os.environ["CNNC_TEST_CACHE"]
 
 
-@pytest.fixture
-def plain_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules whose tiles the C compiler leaves rolled: a third of its time.
-
-    For tests of how kernels are put together. What compilers make of each kernel is tests/ops's.
-    """
-    monkeypatch.setattr("cnnc.codegen.toolchain.GCC_FLAGS", ("-O1",))
-    monkeypatch.setattr("cnnc.codegen.toolchain.CLANG_FLAGS", ("-O1",))
+@pytest.fixture(scope="session", autouse=True)
+def _plain_code() -> Iterator[None]:
+    with plain(), TemporaryDirectory(prefix="cnnc") as directory, cython_server(Path(directory)):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,6 @@ def test_compile_leaves_the_file_from_which_the_same_is_built() -> None:
     assert "measured" in program
 
 
-@pytest.mark.usefixtures("plain_code")
 def test_of_several_targets_those_that_run_here_are_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNC_PROCESSOR", "x86-64-v2")
     targets = ("--target", "x86-64-v2,x86-64-v3")

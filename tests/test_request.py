@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from cnnc.limits import Limits
 from cnnc.request import Request
 from cnnc.resources import resource
 from cnnc.tuning import Measured, Outcome, Tuning
+from tests.flags import optimized
 
 SPEC = """\
 import "lib.cnn"
@@ -41,7 +43,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("before")
     (directory / "m.cnn").write_text(SPEC)
     (directory / "lib.cnn").write_text(LIB)
-    with pytest.MonkeyPatch.context() as patched:
+    # As what a test starts as a command compiles: the flags are part of a request.
+    with pytest.MonkeyPatch.context() as patched, optimized():
         patched.delenv("CNNC_TARGET", raising=False)
         patched.setenv("CNNC_CACHE_DIR", str(directory / "cache"))
         make_compiler(directory / "cc", patched)
@@ -51,14 +54,15 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, before: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, before: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(before, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("CC", str(before / "cc"))
     monkeypatch.delenv("CNNC_TARGET", raising=False)
-    return tmp_path
+    with optimized():
+        yield tmp_path
 
 
 def make_compiler(script: Path, monkeypatch: pytest.MonkeyPatch, version: str = "") -> None:

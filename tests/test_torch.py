@@ -10,6 +10,7 @@ import pytest
 
 from cnnc.compiler import Options, compile_spec
 from cnnc.runtime import load_dataset
+from tests.flags import optimized
 
 torch = pytest.importorskip("torch")
 
@@ -77,7 +78,8 @@ def in_torch(images: np.ndarray) -> Any:
 def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("torch") / "lenet.cnn"
     path.write_text(SPEC, encoding="utf-8")
-    return compile_spec(path, options=Options()).load()
+    with optimized():
+        return compile_spec(path, options=Options()).load()
 
 
 def close(found: np.ndarray, wanted: Any, limit: float) -> None:

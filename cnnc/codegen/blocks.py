@@ -12,7 +12,7 @@ from cnnc.codegen.calls import call_text, part_name, statement, tile_name, wrapp
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import WIDTH, plus
 from cnnc.ir.calls import Call, Load
-from cnnc.ir.program import Program, Result, Schedule, Segment
+from cnnc.ir.program import Halves, Program, Result, Schedule, Segment
 
 _TRAIN = (
     ("const float*", "parameters"),
@@ -35,6 +35,19 @@ class Memory:
     def at(self) -> str:
         """A pointer to its first element."""
         return plus(self.load.space, self.load.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """How a half of a layer's inputs is brought in, and the call that adds it up."""
+
+    load: Load
+    sums: str
+
+    @property
+    def at(self) -> str:
+        """A pointer to where the array's first element comes."""
+        return Memory(self.load).at
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class Block:
     abreast: tuple[str, ...] = ()
     cold: bool = False
     """Whether it is told that another core may have the parameters."""
+    halved: Halved | None = None
+    """What it is told of the layer that two threads compute by halves of its inputs."""
 
     @property
     def single(self) -> bool:
@@ -89,6 +104,11 @@ class Batch:
     blocks: tuple[Block, ...]
     cost: int
     segments: int
+
+    @property
+    def halved(self) -> Halved | None:
+        """The same of its first block."""
+        return self.blocks[0].halved
 
     @property
     def abreast(self) -> bool:
@@ -156,7 +176,9 @@ def _block(
     segment, abreast = leg
     loads = [Memory(load) for load in segment.loads]
     size = program.single.schedule.size if program.single else 0
-    calls = _timed(_once(program, segment.calls), segment.calls, clock, schedule, "call")
+    halves = program.train.halves if schedule == "train" and program.train else None
+    texts = tuple(_whole_or_half(program, call, halves) for call in segment.calls)
+    calls = _timed(texts, segment.calls, clock, schedule, "call")
     finish = [call for call in segment.finish if call not in program.ending]
     return Block(
         f"{schedule}_block{number}",
@@ -182,7 +204,24 @@ def _block(
         _results(program, schedule) if not abreast else (),
         _timed(_once(program, abreast), abreast, clock, schedule, "call"),
         schedule == "train" and program.train is not None and program.train.cold,
+        _halved(program, segment, halves) if halves else None,
     )
+
+
+def _halved(program: Program, segment: Segment, halves: Halves) -> Halved:
+    """What a block is told of a layer that may be computed by halves."""
+    (load,) = (load for load in segment.loads if load.name == halves.source)
+    return Halved(load, statement(program.kernel(halves.sums.kernel), halves.sums))
+
+
+def _whole_or_half(program: Program, call: Call, halves: Halves | None) -> str:
+    """A call, or what is left of it where a half of the inputs has been added up."""
+    text = statement(program.kernel(call.kernel), call)
+    if halves is None or call.computes != halves.layer:
+        return text
+    rest = statement(program.kernel(halves.rest.kernel), halves.rest)
+    whole, half = (textwrap.indent(each, "    ") for each in (text, rest))
+    return f"if end - begin == {halves.inputs}:\n{whole}\nelse:\n{half}"
 
 
 def _results(program: Program, schedule: str) -> tuple[Result, ...]:

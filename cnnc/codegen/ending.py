@@ -7,8 +7,9 @@ then still in that thread's cache. Which parts are whose is the pool's business,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from cnnc.codegen.calls import call_text, tile_name
@@ -67,6 +68,7 @@ def ending(program: Program, clock: Clock | None) -> dict[str, Any]:
     piece = max(_PIECE, -(-registers // _MOST_PIECES))
     rates = macro(optimizer.NAME, "rates")(optimizer).strip().splitlines()
     moved = 3 + 2 * len(optimizer.SLOTS)
+    spans = tuple(_spans(program, moved))
     return {
         "gradients": [
             Tiles(
@@ -76,7 +78,8 @@ def ending(program: Program, clock: Clock | None) -> dict[str, Any]:
             )
             for call in program.ending
         ],
-        "spans": tuple(_spans(program, moved)),
+        "spans": spans,
+        "halves_end": _halves_end(program, spans),
         "tiled": any(kernel.form.piece_sizes() for kernel in program.kernels),
         "piece": piece,
         "pieces": -(-registers // piece),
@@ -103,6 +106,24 @@ def _spans(program: Program, moved: int) -> Iterator[Span]:
             alike = tuple(_alike(program, call, moved, first, stop, part - first))
             yield Span(tile_name(call), part, part + stop - first, part - first, alike)
             part += stop - first
+
+
+def _halves_end(program: Program, spans: Sequence[Span]) -> int:
+    """The tiles before that which begins with the second half of a layer's inputs; 0 without one.
+
+    It is the layer whose tiles lie in the middle.
+    """
+    halves = program.train.halves if program.train else None
+    if halves is None:
+        return 0
+    (call,) = (call for call in program.ending if call.computes == halves.gradient)
+    floats = prod(next(s.shape for s in program.slots if s.offset == call.operands[-1].offset))
+    left = floats // halves.inputs * halves.first
+    part = next(span.start for span in spans if span.name == tile_name(call))
+    for count, size in program.kernel(call.kernel).form.piece_sizes():
+        tiles = min(count, left // size)
+        part, left = part + tiles, left - tiles * size
+    return part
 
 
 def _on_lines(program: Program, call: Call) -> bool:

@@ -288,6 +288,8 @@ _CTYPES = {
     "beyond": "bint",
     "first": "Py_ssize_t",
     "last": "Py_ssize_t",
+    "begin": "Py_ssize_t",
+    "end": "Py_ssize_t",
 }
 
 

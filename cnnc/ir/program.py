@@ -79,6 +79,26 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Halves:
+    """The first layer of a step, which two threads compute by halves of its inputs.
+
+    `source` is the array that it reads, of so many `inputs`; the `first` of them are one half, the
+    others the other. Of a batch of up to `most` blocks, each thread makes the `sums` of its half
+    for the other's blocks, before it goes through its own with the `rest`. Its half is the one that
+    it changes the weights of, when it has computed its part of `gradient`.
+    """
+
+    layer: str
+    source: str
+    gradient: str
+    first: int
+    inputs: int
+    most: int
+    sums: Call
+    rest: Call
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """What a batch goes through: the calls of `prepare` once, then segments.
 
@@ -96,6 +116,7 @@ class Schedule:
     kept: tuple[Buffer, ...] = ()
     kept_size: int = 0
     cost: int = 0
+    halves: Halves | None = None
 
     @property
     def divided(self) -> tuple[Call, ...]:

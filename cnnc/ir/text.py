@@ -115,6 +115,10 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
         lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
+    if h := schedule.halves:
+        lines.append(f"    halves of {h.inputs} inputs, {h.first} and {h.inputs - h.first}, by two")
+        lines.append(f"      threads, of up to {h.most} blocks: {_call(h.sums)}")
+        lines.append(f"      then {_call(h.rest)}")
     for number, segment in enumerate(schedule.segments):
         if len(schedule.segments) > 1:
             lines.append(f"    segment {number}")

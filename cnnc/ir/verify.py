@@ -125,7 +125,8 @@ def _verify_turns(schedule: Schedule) -> None:
 
 def _verify_calls(program: Program, schedule: Schedule) -> None:
     kernels = {kernel.name: kernel for kernel in program.kernels}
-    for call in schedule.calls:
+    halves = (schedule.halves.sums, schedule.halves.rest) if schedule.halves else ()
+    for call in (*schedule.calls, *halves):
         _require(call.kernel in kernels, f"{call.kernel} is no kernel")
         pointers = tuple(operand.pointer for operand in call.operands)
         _require(pointers == kernels[call.kernel].pointers(), f"{call.kernel}: wrong operands")

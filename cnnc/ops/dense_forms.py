@@ -40,11 +40,13 @@ class DenseForward(ByLines):
     """Tiles of outputs, each a sum over all inputs.
 
     Where the weight is `fetched` and `cold` is not 0, each tile asks for the next one's part of it,
-    a cache line of every row at a time: what another core has changed would be waited for.
+    a cache line of every row at a time: what another core has changed would be waited for. A sum is
+    that over the first `cut` inputs plus that over the others, which two threads can share.
     """
 
     outputs: tuple[tuple[Loop, int], ...]
     fetched: bool
+    cut: int = 0
 
     TEMPLATE: ClassVar[str] = "dense"
     MACRO: ClassVar[str] = "forward"
@@ -74,12 +76,53 @@ class DenseForward(ByLines):
         return tuple(first), tuple(second)
 
     @property
-    def lines(self) -> Loop:
-        """Over the floats of a row, a cache line at a time."""
-        return Loop("i0", 0, self.in_features // LINE * LINE, LINE)
+    def lines(self) -> tuple[Loop, ...]:
+        """Over the floats of a row, a cache line at a time: of either half, if there are two."""
+        whole = Loop("i0", 0, self.in_features // LINE * LINE, LINE)
+        return tuple(
+            Loop("i0", start, stop, LINE)
+            for start, stop in ((0, self.cut), (self.cut, whole.stop))
+            if start < stop
+        )
+
+    def in_halves(self, inputs: int) -> Form:
+        lines = inputs % LINE == self.in_features % LINE == 0
+        return replace(self, cut=inputs) if self.fetched and lines else self
+
+    def half(self) -> Form | None:
+        if not self.cut:
+            return None
+        return DenseHalf(self.in_features, self.out_features, self.bias, self.outputs)
 
     def reason(self) -> str:
-        return f"one block, {self.outputs[0][1]} outputs at a time"
+        halves = f", {self.cut} inputs and {self.in_features - self.cut}" if self.cut else ""
+        return f"one block, {self.outputs[0][1]} outputs at a time{halves}"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseHalf(ByLines):
+    """Tiles of outputs, each a sum over the inputs from `begin` to `end`, whole cache lines.
+
+    The first half has the bias. Given the other half's sums, these are added, and the result is
+    complete; else it is the sums.
+    """
+
+    outputs: tuple[tuple[Loop, int], ...]
+
+    TEMPLATE: ClassVar[str] = "dense"
+    MACRO: ClassVar[str] = "half"
+
+    def operands(self) -> tuple[str, ...]:
+        bias = ("bias",) if self.bias else ()
+        return ("input", "weight", *bias, "begin", "end", "other", "result")
+
+    @property
+    def lines(self) -> Clipped:
+        """Over the first floats of the cache lines of a row."""
+        return Clipped("i0", "begin", "end", LINE)
+
+    def reason(self) -> str:
+        return f"a half of the inputs, {self.outputs[0][1]} outputs at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +239,15 @@ class DenseBatchWeightGrad(Form):
     def ahead(self, height: int, size: int) -> Loop:
         """Over what of it is asked for along with so many outputs."""
         return Loop("line", 0, -(-height * size // self.out_features))
+
+    def middle(self) -> int:
+        borders = [
+            (first + tile * width) * self.lanes
+            for first, stop, width in self.widths
+            for tile in range((stop - first) // width)
+        ]
+        even = [border for border in borders if border % LINE == 0]
+        return min(even, key=lambda border: abs(2 * border - self.in_features), default=0)
 
     def from_array(self) -> Form | None:
         # Of each sample a cache line, at the least.

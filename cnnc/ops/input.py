@@ -8,7 +8,7 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Machine
-from cnnc.ops.loops import Loop
+from cnnc.ops.loops import Clipped, Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,22 @@ class Exchange(Form):
         return self.loops[:-1]
 
     @property
-    def squares(self) -> tuple[Loop, ...]:
+    def squares(self) -> tuple[Loop | Clipped, ...]:
         """Loops over the first elements of a row's squares; none where a row is too short."""
         whole = self.loops[-1]
         if whole.stop < self.lanes:
             return ()
         name, even = f"{whole.variable}0", whole.stop // self.lanes * self.lanes
+        if self.part:
+            return (Clipped(name, *self.part, self.lanes),)
         last = Loop(name, whole.stop - self.lanes, whole.stop, self.lanes)
         loops = (Loop(name, 0, even, self.lanes), last)
         return loops if even < whole.stop else loops[:1]
+
+    @property
+    def part(self) -> tuple[str, str] | None:
+        """The operands between which elements are brought in, where it is not all of them."""
+        return None
 
     @property
     def features(self) -> int:
@@ -63,12 +70,23 @@ class InputLoad(Exchange):
     """
 
     dtype: str
+    partly: bool = False
+    """Whether it brings in the elements from `begin` to `end` only: squares of one row."""
 
     TEMPLATE: ClassVar[str] = "input"
     MACRO: ClassVar[str] = "load"
 
     def operands(self) -> tuple[str, ...]:
-        return ("source", "samples", "result")
+        return ("source", "samples", *(self.part or ()), "result")
+
+    @property
+    def part(self) -> tuple[str, str] | None:
+        return ("begin", "end") if self.partly else None
+
+    def partial(self) -> InputLoad | None:
+        """The same for a part of the elements, if they are a row of whole squares."""
+        whole = self.features % self.lanes == 0 and self.tensor.dense
+        return replace(self.flat(), partly=True) if whole else None
 
     @property
     def of_bytes(self) -> bool:

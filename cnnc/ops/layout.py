@@ -159,6 +159,24 @@ class Form:
         """
         return None
 
+    def middle(self) -> int:
+        """Of a weight's gradient in pieces, a row's floats up to the border nearest its middle.
+
+        0 where no border of pieces is one of cache lines, too.
+        """
+        return 0
+
+    def in_halves(self, inputs: int) -> Form:
+        """The same kernel, whose sums are those over so many inputs and those over the others.
+
+        Only if it can be such: then `half` makes either of them.
+        """
+        return self
+
+    def half(self) -> Form | None:
+        """What adds up the inputs from `begin` to `end`, and the other half's sums (`other`)."""
+        return None
+
     def divided(self) -> Form:
         """The same kernel, which makes a part of its result if it can; see cnnc.ops.units."""
         return self

@@ -58,6 +58,7 @@ class Clipped:
     variable: str
     low: str
     high: str
+    step: int = 1
 
     trips = 2
     runs = True
@@ -70,7 +71,8 @@ class Clipped:
     @property
     def range(self) -> str:
         """What the loop runs over, in Cython."""
-        return f"range({self.low}, {self.high})"
+        step = f", {self.step}" if self.step != 1 else ""
+        return f"range({self.low}, {self.high}{step})"
 
 
 def chunked(variable: str, extent: int, chunk: Loop) -> Loop | Clipped:

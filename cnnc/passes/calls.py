@@ -10,12 +10,13 @@ from cnnc.ir.calls import Call, Load, Operand, Turns
 from cnnc.ir.graph import Node
 from cnnc.ir.interpret import operand_names
 from cnnc.ir.program import Segment, Slot
-from cnnc.ops.input import input_load
+from cnnc.ops.input import InputLoad, input_load
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.ops.units import UNITS
 from cnnc.passes.cost import node_cost, shared_cost
+from cnnc.passes.halves import halved_sources
 from cnnc.passes.kernels import Kernels
 from cnnc.passes.room import Room, names_by_operand
 from cnnc.passes.strips import Strip
@@ -129,10 +130,14 @@ class Caller:
         if not isinstance(node.op, Input):
             raise TypeError(f"{node.name} is no input")
         dtype, kernels = node.op.dtype, []
+        partly = node.name in halved_sources(self.room, self.kernels)
         accepted = {"uint8": ("uint8", "float32"), "float32": ("float32",)}.get(dtype, ())
         for kind in accepted:
             form = self.load_form(node.op, kind, self.room.places.layouts[node.name])
             name = f"{node.name}_load_{kind}{self.room.suffix}"
+            part = form.partial() if isinstance(form, InputLoad) else None
+            if partly and part:
+                form, name = part, f"{name}_part"
             kernel = self.kernels.share(name, form, node, self.room)
             kernels.append((kind, kernel.name))
         at = self.operand("result", node.name)

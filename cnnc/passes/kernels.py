@@ -91,6 +91,7 @@ class Kernels:
         if strip is not None and form.prepared() is not None:
             # A strip has a part of a weight, and what is prepared of the weight is not cut.
             form = next(each for each in asked.forms if each.prepared() is None)
+        form = form.in_halves(room.halved.get(node.name, 0))
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))

@@ -22,8 +22,11 @@ from cnnc.passes.alone import samples_alone
 from cnnc.passes.calls import Caller
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.cost import DIVIDED_FROM, block_cost
+from cnnc.passes.half_calls import half_calls
+from cnnc.passes.halves import find_halved, half_of, halved_in
 from cnnc.passes.in_place import find_in_place
 from cnnc.passes.kernels import Kernels
+from cnnc.passes.memory import Lifetime
 from cnnc.passes.pins import Pins
 from cnnc.passes.pooled import pool_as_made
 from cnnc.passes.room import LINE, Room, make_room, on_line, parts_end, shared_end
@@ -52,6 +55,10 @@ def plan(
     """
     main = make_room(pool_as_made(graph, target), 0, target)
     step = make_room(graph.step, shared_end(main), target, trains=True) if graph.step else None
+    if step:
+        # Inference has the same sums.
+        halved = find_halved(step, target)
+        main, step = replace(main, halved=halved), replace(step, halved=halved)
     slots, ends = _arena(graph, step)
     parts = parts_end(step) if step else 0
     planner = _Planner({slot.name: slot for slot in slots}, parts, Kernels(target, choose))
@@ -269,6 +276,7 @@ class _Planner:
             memory.kept,
             memory.kept_size,
             block_cost(order.nodes, order.room, self.kernels.target),
+            half_calls(caller),
         )
 
     def kernel(self, step: Step, order: _Order) -> Kernel | None:
@@ -286,7 +294,10 @@ class _Planner:
         """The memory that the steps need: none on its way for what a kernel adds up itself."""
         tallied = {f"{name} on its way" for name in self.tallied(order).values()}
         local = tuple(life for life in order.lives.local if life.tensor not in tallied)
-        return replace(order.lives, local=local)
+        kept = order.lives.kept
+        for node in halved_in(order.room, self.kernels):
+            kept += (Lifetime(half_of(node.name), order.room.whole(node.name), 0, 0),)
+        return replace(order.lives, local=local, kept=kept)
 
     def windows(self, order: _Order) -> dict[str, int]:
         """Where what kernels have prepared of their weights begins, by the node's name."""

@@ -57,6 +57,9 @@ class Room:
     abreast: frozenset[str] = frozenset()
     """Nodes that several blocks go through side by side, which share the weights they read."""
 
+    halved: Mapping[str, int] = field(default_factory=dict)
+    """The node whose sums are those of two halves of its inputs, and the inputs of the first."""
+
     suffix: str = ""
     """Of the names of its kernels."""
 
@@ -149,9 +152,9 @@ def make_room(
         _find_again(graph, whole, segments, late),
         _find_biases(graph, strips, late),
         _find_abreast(graph, whole, segments, machine),
-        suffix,
-        divided_from,
-        trains,
+        suffix=suffix,
+        divided_from=divided_from,
+        trains=trains,
     )
     if segments.count > 1:
         room.moves.update(find_moves(graph, whole, segments, strips, machine))

@@ -27,6 +27,7 @@ from cnnc.codegen.files import appearing, write_file
 from cnnc.codegen.toolchain import find_compiler, host_target
 from cnnc.diagnostics import CompileError, Diagnostic
 from cnnc.ir.target import TARGETS
+from tests.flags import optimized
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -228,7 +229,8 @@ def test_key_keeps_its_parts_apart() -> None:
 
 
 def test_hit_imports_no_compiler(compile_calls: Path) -> None:
-    build_tiny()
+    with optimized():
+        build_tiny()
     program = textwrap.dedent(f"""
         import sys
         from cnnc.codegen.build import build

@@ -14,6 +14,7 @@ import pytest
 from cnnc.compiled import Compiled
 from cnnc.compiler import Options, compile_spec
 from cnnc.ops.op import Array
+from tests.flags import optimized, plain
 from tests.module.reference import Reference
 from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, ROWS, TOWER, WIND
 
@@ -24,6 +25,7 @@ Compile = Callable[..., Compiled]
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """`compiled(spec, target=None)`: a spec's text, or the path of one, compiled once a session.
 
+    With a target's name it is optimized as everywhere, without one as most tests' are.
     The extension, its source and its stub lie in a directory of their own.
     """
     done: dict[tuple[str | Path, str | None], Compiled] = {}
@@ -35,7 +37,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
             if isinstance(spec, str):
                 path = room / "spec.cnn"
                 path.write_text(spec, encoding="utf-8")
-            result = compile_spec(path, output=room / "out", options=Options(target))
+            with optimized() if target else plain():
+                result = compile_spec(path, output=room / "out", options=Options(target))
             done[spec, target] = result
         return done[spec, target]
 

@@ -10,6 +10,7 @@ import pytest
 from cnnc.compiler import Options, compile_spec, emit, open_spec
 from cnnc.diagnostics import Source
 from cnnc.ops.random_words import random_words
+from tests.flags import optimized
 from tests.module.conftest import Case
 from tests.module.reference import close
 from tests.module.test_dropout import reference
@@ -43,7 +44,8 @@ TARGETS = [pytest.param(target, id=f"<wide-{target}>") for target in targets_by_
 def case(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Case:
     path = tmp_path_factory.mktemp("wide") / "wide.cnn"
     path.write_text(TEXT)
-    compiled = compile_spec(path, options=Options(request.param))
+    with optimized(request.param):
+        compiled = compile_spec(path, options=Options(request.param))
     return Case(compiled, compiled.load())
 
 

@@ -12,6 +12,7 @@ from cnnc.compiler import Options, compile_spec
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
 from cnnc.passes.differentiate import differentiate
+from tests.flags import optimized
 from tests.module.reference import Reference, close
 from tests.ops.test_kernels import targets_by_lanes
 
@@ -69,7 +70,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     text, target, algorithm = request.param
     path = tmp_path_factory.mktemp("strips") / "strips.cnn"
     path.write_text(text)
-    return compile_spec(path, options=Options(target, algorithm=algorithm, alone=0))
+    with optimized(target):
+        return compile_spec(path, options=Options(target, algorithm=algorithm, alone=0))
 
 
 @pytest.fixture(scope="module")

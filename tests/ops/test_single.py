@@ -30,6 +30,7 @@ from cnnc.passes.choice import Asked, Chosen, prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan
 from cnnc.passes.single import NotSingleError, one_sample
+from tests.flags import optimized
 from tests.ops.examples import LAYERS
 from tests.ops.test_kernels import targets_by_lanes
 
@@ -256,7 +257,8 @@ def _forms(module: str, target: str, algorithm: str) -> tuple[Graph, Program]:
 def _module(module: str, target: str, algorithm: str) -> tuple[Graph, Program, Any]:
     graph, program = _forms(module, target, algorithm)
     text, stub = render(program, "side.cnn", {}), render_stub(program, "side.cnn")
-    built = build("side", text, stub, TARGETS[target])
+    with optimized(target):
+        built = build("side", text, stub, TARGETS[target])
     return graph, program, load_extension("side", built.loadable)
 
 

@@ -85,7 +85,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("plain_code")
 def test_compiled_networks_equal_their_reference(group: Group, tmp_path: Path) -> None:
     shapes = {name: shape for net in group.networks for name, shape in net.outputs.items()}
     assert {o.name: group.graph.node(o.tensor).shape for o in group.graph.outputs} == shapes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cnnc.compiled import Compiled
 from cnnc.compiler import Options, compile_spec
+from tests.flags import optimized, plain
 
 SPECS = Path(__file__).parents[2] / "specs"
 ALL = sorted(path.stem for path in SPECS.glob("*.cnn"))
@@ -20,8 +21,7 @@ ALL = sorted(path.stem for path in SPECS.glob("*.cnn"))
 class Network:
     """A spec with parameters; so many samples are compared.
 
-    `optimized` ones are compiled as everywhere; the others' tiles stay rolled (the fixture
-    plain_code), since most of the time would go into them.
+    `optimized` ones are compiled as everywhere; the others as most tests' (tests/flags.py).
     """
 
     name: str
@@ -38,7 +38,8 @@ class Network:
         return Options(parameters=self.parameters)
 
     def compile(self) -> Compiled:
-        return compile_spec(self.path, options=self.options)
+        with optimized() if self.optimized else plain():
+            return compile_spec(self.path, options=self.options)
 
     def __str__(self) -> str:
         return self.name

@@ -27,11 +27,9 @@ def test_every_spec_is_compared() -> None:
     assert {network.name for network in NETWORKS} == set(ALL)
 
 
-def test_agreement_with_pytorch(network: Network, request: pytest.FixtureRequest) -> None:
+def test_agreement_with_pytorch(network: Network) -> None:
     from tests.specs.twin import Twin
 
-    if not network.optimized:
-        request.getfixturevalue("plain_code")
     built = network.compile()
     assert built.extension.stat().st_size < LIBRARY_BYTES
     twin = Twin(built.graph, built.load().Model, network.samples)
