@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnc.cli.models import compile_model, resolve_model
-from cnnc.cli.options import SpecChoice, spec_options, target_option, threads_option, verbose_option
-from cnnc.cli.report import fail, show_compiling, show_table
+from cnnc.cli.options import (
+    SECONDS,
+    SpecChoice,
+    spec_options,
+    target_option,
+    threads_option,
+    verbose_option,
+)
+from cnnc.cli.report import fail, on_terminal, show_compiling, show_table
 from cnnc.cli.tuning import Tuned, tuning_options
 
 if TYPE_CHECKING:
@@ -26,7 +33,6 @@ PROFILED = {False: 64, True: 128}
 SMALL = 0.001
 """Calls with a smaller share of the time are added up, unless all are asked for."""
 BATCH = click.IntRange(1, 2**24 - 1)
-SECONDS = click.FloatRange(0, 3600, min_open=True)
 RATES = ("us", "%time", "GFLOP/s", "%peak", "GB/s", "%mem")
 
 
@@ -95,7 +101,7 @@ def bench_command(
         for batch in batches or BATCHES[direction]
     ]
     peak = Peak(compiled.target, show_compiling)
-    click.echo(f"measuring, {seconds * len(cases):.0f} s ...", err=True)
+    click.echo(f"measuring, {seconds * len(cases):.3g} s ...", err=True)
     found = bench(compiled, peak, cases, threads=threads, seconds=seconds)
     if output_format == "json":
         results = [_latency_as_json(latency) for latency in found]
@@ -196,6 +202,10 @@ def _check_drawing(path: Path) -> None:
 
     if not has_matplotlib():
         fail("--svg needs matplotlib, which is not installed", "pip install 'cnnc[plot]'")
+    if path.suffix not in ("", ".svg"):
+        fail(f"--svg {path}: what is drawn is SVG, of no other kind", "call it something.svg")
+    if path.is_dir():
+        fail(f"cannot write {path}: it is a directory")
     try:
         with appearing(path, rename=False) as temporary:
             temporary.touch()
@@ -227,6 +237,7 @@ def _show_profile(found: Profile, *, by_time: bool, everything: bool) -> None:
     """The calls, the same by kind, and what they add up to."""
     what = "training" if found.training else "inference"
     click.echo(f"{found.name}, {what}, batch {found.batch}, {found.target}, one thread\n")
+    width = WIDTH if on_terminal() else None
     total = sum(lap.seconds for lap in found.laps)
     least = 0.0 if everything else SMALL * total
     shown = [lap for lap in found.laps if lap.seconds >= least]
@@ -236,10 +247,10 @@ def _show_profile(found: Profile, *, by_time: bool, everything: bool) -> None:
     if small := [lap for lap in found.laps if lap.seconds < least]:
         seconds = sum(lap.seconds for lap in small)
         rows.append((f"{len(small)} smaller", "", *_times(seconds, total), "-", "-", "-", "-"))
-    show_table(("layer", "", *RATES), rows, left=2, width=WIDTH)
+    show_table(("layer", "", *RATES), rows, left=2, width=width)
     click.echo()
     rows = [_lap_row(lap, lap.layer, total, found.ceilings) for lap in found.by_kind()]
-    show_table(("kind", "", *RATES), rows, left=2, width=WIDTH)
+    show_table(("kind", "", *RATES), rows, left=2, width=width)
     _show_whole(found)
 
 

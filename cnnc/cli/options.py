@@ -38,6 +38,26 @@ class _Targets(click.ParamType[str]):
         return str(value)
 
 
+class _Seconds(click.FloatRange):
+    """A time up to so many seconds."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__(0, most, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Like the range, which has nothing against NaN."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds(3600)
+"""How long to measure."""
+TUNE_SECONDS = _Seconds(86_400)
+
 target_option = click.option(
     "--target",
     type=_Targets(),

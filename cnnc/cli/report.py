@@ -74,7 +74,7 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
 
-    terminal = sys.stdout.isatty() and width is None
+    terminal = on_terminal() and width is None
     table = Table(box=box.SIMPLE_HEAD if terminal else None, padding=(0, 1), pad_edge=False)
     lines = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
@@ -94,6 +94,11 @@ def show_table(
         console.print(table)
     text = "\n".join(line.rstrip() for line in capture.get().splitlines())
     click.echo(text.strip("\n"), color=True)
+
+
+def on_terminal() -> bool:
+    """Whether somebody reads along on the standard output."""
+    return sys.stdout.isatty()
 
 
 def show_stage(stage: str, seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnc.cli.options import TUNE_SECONDS
 from cnnc.cli.report import fail, show_warnings
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def tuning_options(command: Command) -> Command:
     decorated: Any = tuning_option(run)
     decorated = click.option(
         "--tune-seconds",
-        type=click.FloatRange(0, 86_400, min_open=True),
+        type=TUNE_SECONDS,
         metavar="SECONDS",
         help=f"As --tune, for about so long.  [default: {SECONDS:g}]",
     )(decorated)
@@ -102,10 +103,10 @@ def tuning_options(command: Command) -> Command:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[float, str], None] | None]:
-    """A bar on the standard error stream where that is a terminal, nothing elsewhere."""
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """A bar on the standard error stream where that is a terminal, a line a step elsewhere."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda _, what: click.echo(f"tuning: {what} ...", err=True)
         return
     from rich import progress
     from rich.console import Console

@@ -169,14 +169,15 @@ class Single:
 
     `schedule` runs on memory of its own; what it prepares holds until a parameter changes. `most`
     is up to how many samples beyond whole blocks go through it, one by one; as many as there are
-    lanes take whole blocks, too. `graph` is what it computes. Of its nodes, `asked` has what the
-    choices among algorithms were called (cnnc.passes.choice), `planes` those whose result lies so
-    (cnnc.ops.single_planes), and `offered` those that could read a result so.
+    lanes take whole blocks, too; `why` has the reason. `graph` is what it computes. Of its nodes,
+    `asked` has what the choices among algorithms were called (cnnc.passes.choice), `planes` those
+    whose result lies so (cnnc.ops.single_planes), and `offered` those that could read a result so.
     """
 
     schedule: Schedule
     results: tuple[Result, ...]
     most: int
+    why: str
     graph: Graph
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     planes: frozenset[str] = frozenset()

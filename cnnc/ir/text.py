@@ -94,6 +94,7 @@ def format_program(program: Program) -> str:
         most = program.single.most
         few = f"up to {most} samples beyond whole blocks"
         lines.append(f"  single {few if most < program.target.lanes else 'all samples'}")
+        lines.append(f"      {program.single.why}")
     elif program.blocks_only:
         lines.append(f"  no schedule for single samples: {program.blocks_only}")
     return "\n".join(lines) + "\n"
@@ -116,9 +117,9 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
     if h := schedule.halves:
-        lines.append(f"    halves of {h.inputs} inputs, {h.first} and {h.inputs - h.first}, by two")
-        lines.append(f"      threads, of up to {h.most} blocks: {_call(h.sums)}")
-        lines.append(f"      then {_call(h.rest)}")
+        lines.append(f"    of up to {h.most} blocks, by two threads: {h.first} and")
+        lines[-1] += f" {h.inputs - h.first} of {h.inputs} inputs"
+        lines += [f"      {_call(h.sums)}", f"      then {_call(h.rest)}"]
     for number, segment in enumerate(schedule.segments):
         if len(schedule.segments) > 1:
             lines.append(f"    segment {number}")

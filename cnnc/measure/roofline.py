@@ -52,7 +52,7 @@ def draw_roofline(found: Profile, path: Path) -> None:
         _draw_bars(right, found)
         what = "training step" if found.training else "inference"
         figure.suptitle(
-            f"{found.name}: {what} of {found.batch}, {1e3 * found.seconds:.3g} ms, one core, "
+            f"{found.name}: {what} of {found.batch}, {_time(found.seconds)}, one core, "
             f"{found.target}"
         )
         figure.draw_without_rendering()
@@ -61,6 +61,10 @@ def draw_roofline(found: Profile, path: Path) -> None:
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     write_file(path, drawn.getvalue())
+
+
+def _time(seconds: float) -> str:
+    return f"{1e6 * seconds:.3g} us" if seconds < 1e-3 else f"{1e3 * seconds:.4g} ms"
 
 
 def _points(found: Profile) -> list[Lap]:
@@ -84,10 +88,14 @@ def _draw_roofs(axes: Any, found: Profile) -> list[Any]:
     ridge = ceilings.gflops / ceilings.memory
     low = min([ridge / 4, *intensities]) / 1.6
     high = max([ridge * 8, *intensities]) * 1.6
-    bottom = min([ceilings.gflops / 16, *(lap.gflops for lap in points)]) / 2
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, ceilings.gflops * 2))
+    rates = [lap.gflops for lap in points]
+    bottom, top = min([ceilings.gflops / 8, *rates]) / 2, max([ceilings.gflops, *rates]) * 2
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
     axes.set(xlabel="operations per byte read or written", ylabel="GFLOP/s")
-    axes.set_title("Calls with multiply-adds, under what one core can do at most", fontsize=10)
+    title = "Calls with multiply-adds, and what one core can do at most"
+    if max(rates, default=0) > ceilings.gflops:
+        title += "\n(above it: algorithms that need fewer operations than are counted)"
+    axes.set_title(title, fontsize=10)
     axes.grid(which="major", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
     labels = []
@@ -106,7 +114,9 @@ def _draw_roofs(axes: Any, found: Profile) -> list[Any]:
         labels.append(axes.text(*place, text, rotation_mode="anchor", **NOTE))
     axes.axhline(ceilings.gflops, color="#444444", lw=1)
     text = f"multiply-add peak {ceilings.gflops:.0f} GFLOP/s"
-    axes.text(high / 1.05, ceilings.gflops * 1.05, text, ha="right", **NOTE)
+    place = (high / 1.05, ceilings.gflops * 1.07)
+    clear: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+    axes.text(*place, text, ha="right", zorder=4, bbox=clear, **NOTE)
     return labels
 
 

@@ -154,7 +154,8 @@ class _Tuner:
     ) -> tuple[list[Program], list[dict[Place, float]]]:
         """The programs of as many variants as there is time for, and the times of their places."""
         compiled = list(self.compiled(variants))
-        self.tell("measuring")
+        left = len(variants) - len(compiled)
+        self.tell(f"measuring, no time for {left} candidates" if left else "measuring")
         tables = self.stopwatch(compiled, self.end)
         return [each.program for each in compiled], tables
 

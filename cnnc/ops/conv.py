@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from cnnc.ops import conv_kernels, conv_reference, winograd, winograd_kernels
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
-from cnnc.ops.layout import Form, Layouts, Machine
+from cnnc.ops.layout import Counted, Form, Layouts, Machine
 from cnnc.ops.op import (
     ANYWHERE,
     NOWHERE,
@@ -128,14 +128,21 @@ class Conv(Op):
         return self.pad if wrt in (None, "weight") else ()
 
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
+        return tuple(form for _, form in self.counted_forms(wrt, layouts, machine))
+
+    def sole_form(self, wrt: str | None) -> str:
+        if winograd.applies(self.geometry) or wrt == "bias":
+            return ""
+        return "Winograd is for 3x3 windows of stride and dilation 1 in one group"
+
+    def counted_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Counted:
         direct, g = self.kernel_form(wrt, layouts, machine), self.geometry
         if not winograd.applies(g) or wrt not in (None, "input", "weight"):
-            return (direct,)
+            return ((0.0, direct),)
         y = layouts["result" if wrt is None else "output_grad"]
         if wrt == "weight":
             summed = winograd_kernels.weight_gradient(g, layouts["input"], y, machine)
-            wins = winograd_kernels.weight_wins(summed)
-            return (summed, direct) if wins else (direct, summed)
+            return winograd_kernels.ranked_weight(direct, summed)
         if wrt is None:
             make = partial(winograd_kernels.forward, bias=self.bias, x=layouts["input"])
         else:

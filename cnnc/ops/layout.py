@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from cnnc.ops.op import Shape
 from cnnc.ops.window import Pads
@@ -227,3 +227,7 @@ class Form:
     def reason(self) -> str:
         """One line for the program's text: which algorithm and tiles, and why."""
         return ""
+
+
+Counted: TypeAlias = tuple[tuple[float, Form], ...]
+"""Forms of a kernel and the cycles that a call of each is estimated at, the fewest first."""

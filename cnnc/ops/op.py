@@ -18,7 +18,7 @@ from cnnc.ops.field import Field
 
 if TYPE_CHECKING:
     from cnnc.ops.initializers import Initializer
-    from cnnc.ops.layout import Form, Layouts, Machine
+    from cnnc.ops.layout import Counted, Form, Layouts, Machine
     from cnnc.ops.sight import Sight
     from cnnc.ops.single import Single
     from cnnc.ops.window import Pads
@@ -214,6 +214,14 @@ class Op:
         All give the same values up to rounding and take the same operands but for `scratch`.
         """
         return (self.kernel_form(wrt, layouts, machine),)
+
+    def counted_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Counted:
+        """The same, each with the cycles that it is ranked by; 0 where nothing was compared."""
+        return tuple((0.0, form) for form in self.kernel_forms(wrt, layouts, machine))
+
+    def sole_form(self, wrt: str | None) -> str:
+        """Why this kernel has one algorithm where others of its op may have several."""
+        return ""
 
     def finish_form(self, layouts: Layouts) -> Form:
         """For an op of Trait.BATCH that reads samples: how the blocks' parts become one result."""

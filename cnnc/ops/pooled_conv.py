@@ -12,7 +12,7 @@ from cnnc.ops.avgpool import AvgPool
 from cnnc.ops.conv import Conv
 from cnnc.ops.conv_forms import ConvForward
 from cnnc.ops.conv_pooled import pooled_direct
-from cnnc.ops.layout import Form, Layout, Layouts, Machine
+from cnnc.ops.layout import Counted, Form, Layout, Layouts, Machine
 from cnnc.ops.maxpool import MaxPool
 from cnnc.ops.op import Op, ParameterSpec, Shape
 from cnnc.ops.pool_windows import PoolWindows, fits
@@ -54,9 +54,15 @@ class PooledConv(Op):
         return self.conv.halo(wrt)
 
     def kernel_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> tuple[Form, ...]:
+        return tuple(form for _, form in self.counted_forms(wrt, layouts, machine))
+
+    def counted_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Counted:
         whole = {**layouts, "result": self.windows.covered(layouts["result"])}
-        forms = self.conv.kernel_forms(wrt, whole, machine)
-        return tuple(self._pooling(form, layouts["result"], machine) for form in forms)
+        forms = self.conv.counted_forms(wrt, whole, machine)
+        return tuple((n, self._pooling(form, layouts["result"], machine)) for n, form in forms)
+
+    def sole_form(self, wrt: str | None) -> str:
+        return self.conv.sole_form(wrt)
 
     def kernel_form(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Form:
         return self.kernel_forms(wrt, layouts, machine)[0]

@@ -73,7 +73,7 @@ class SingleForward(SingleForm):
     def reason(self) -> str:
         tile = f"{self.filters[0][1]}x{self.columns[0][1]}"
         more = self.groups.text if self.groups else self.chunk_text
-        return f"one sample, tile {tile} (registers of filters x columns){more}"
+        return f"one sample, direct, tile {tile} (registers of filters x columns){more}"
 
 
 @dataclass(frozen=True, slots=True)

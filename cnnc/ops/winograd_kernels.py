@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from cnnc.ops.layout import Form, Layout, Machine
+from cnnc.ops.layout import Counted, Form, Layout, Machine
 from cnnc.ops.loops import Loop, split
 from cnnc.ops.toom_cook import Filtering
 from cnnc.ops.window import Geometry
@@ -29,16 +29,16 @@ _DIRECT, _SUM = 6.5, 4
 """Cycles of an output and channel pair by the direct sum; of a sum over lanes."""
 
 
-def ranked(direct: Form, *others: Winograd) -> tuple[Form, ...]:
+def ranked(direct: Form, *others: Winograd) -> Counted:
     """What should take the least time first, by a count of cycles."""
     outputs = prod(others[0].result.extents)
     sums = _DIRECT * others[0].made * others[0].summed * outputs
     counted: list[tuple[float, Form]] = [(sums, direct)]
     counted += [(form.cycles(), form) for form in others]
-    return tuple(form for _, form in sorted(counted, key=lambda pair: pair[0]))
+    return tuple(sorted(counted, key=lambda pair: pair[0]))
 
 
-def weight_wins(form: WinogradWeightGrad) -> bool:
+def ranked_weight(direct: Form, form: WinogradWeightGrad) -> Counted:
     """The same of a weight gradient."""
     y, x, (rows, columns) = form.y, form.x, form.strip.tiles
     pairs, tiles = y.channels.stop * x.channels.stop, rows * columns
@@ -47,7 +47,9 @@ def weight_wins(form: WinogradWeightGrad) -> bool:
     products = form.points**2 * padded * (tiles / 2 / 0.8 + strips * _SUM)
     turned = tiles * (x.channels.stop + y.channels.stop) * IN[2] + WEIGHT[2] * pairs
     outputs = y.seen.layout.extents[0] * y.seen.layout.extents[1]
-    return products + turned < _DIRECT * pairs * outputs
+    counted: list[tuple[float, Form]] = [(_DIRECT * pairs * outputs, direct)]
+    counted.append((products + turned, form))
+    return tuple(sorted(counted, key=lambda pair: pair[0]))
 
 
 def forward(

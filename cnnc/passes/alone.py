@@ -32,8 +32,10 @@ def samples_alone(
     lowered: Graph,
     lowered_forms: Mapping[str, Form],
     target: Target,
-) -> int:
+) -> tuple[int, str]:
     """Up to so many, from 1 to `target.lanes`: then whole blocks of samples go one by one, too.
+
+    And why, in words.
 
     Both graphs count registers: the multiply-adds of a block are those of a sample. `forms` are of
     the kernels that compute their nodes.
@@ -44,7 +46,9 @@ def samples_alone(
     alone = _cycles(lowered, lowered_forms) + 2 * _large(lowered, register, target) / _BEYOND
     cached = min(weights, target.level2)
     alone += cached / WEIGHTS_WITHIN + (weights - cached) / WEIGHTS_BEYOND
-    return max(1, min(target.lanes, int(_GAIN * block / max(1.0, alone))))
+    ratio = block / max(1.0, alone)
+    why = f"a block of {target.lanes} is estimated to take as long as {ratio:.1f} samples"
+    return max(1, min(target.lanes, int(_GAIN * ratio))), why
 
 
 def _computed(graph: Graph) -> list[tuple[Op, Node]]:

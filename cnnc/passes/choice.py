@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from cnnc.ir.target import Target
 from cnnc.ir.text import format_value
-from cnnc.ops.layout import Form, Layout, Layouts
+from cnnc.ops.layout import Counted, Form, Layout, Layouts
 from cnnc.ops.op import Op
 
 ALGORITHMS = ("direct", "winograd", "winograd4", "winograd1d", "columns")
@@ -57,12 +57,27 @@ class Asked:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Its algorithms, what should be fastest first; what a training step avoids comes last."""
-        forms = self.op.kernel_forms(self.wrt, self.layouts, self.target)
+        return tuple(form for _, form in self.counted)
+
+    @property
+    def counted(self) -> Counted:
+        """The same, each with the cycles that its cost model counts."""
+        counted = self.op.counted_forms(self.wrt, self.layouts, self.target)
         for op, layouts in self.ways:
-            forms += op.kernel_forms(self.wrt, layouts, self.target)
+            counted += op.counted_forms(self.wrt, layouts, self.target)
         if self.ways:
-            forms = tuple(sorted(forms, key=lambda form: form.cycles()))
-        return tuple(sorted(forms, key=lambda form: form.COARSE)) if self.trains else forms
+            forms = ((form.cycles(), form) for _, form in counted)
+            counted = tuple(sorted(forms, key=lambda pair: pair[0]))
+        return tuple(sorted(counted, key=lambda p: p[1].COARSE)) if self.trains else counted
+
+    def why(self) -> str:
+        """What speaks for the best guess, in words; nothing where no op of its kind has rivals."""
+        (best, form), *others = self.counted
+        if not others:
+            sole = self.op.sole_form(self.wrt)
+            return f"{form.ALGORITHM} alone: {sole}" if sole else ""
+        ratios = "; ".join(_against(n / best, other) for n, other in others)
+        return f"{form.candidate()}: estimated {ratios}"
 
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
@@ -85,6 +100,12 @@ class Asked:
         return found
 
 
+def _against(ratio: float, other: Form) -> str:
+    """How many times as fast, in words."""
+    rounds = ", which rounds more than training should" if ratio < 1 and other.COARSE else ""
+    return f"{ratio:.2f} x as fast as {other.candidate()}{rounds}"
+
+
 def _layout(layout: Layout) -> str:
     halo = f" halo {layout.halo}" if not layout.dense else ""
     return f"({', '.join(map(str, (layout.channels, *layout.extents)))}){halo}"
@@ -92,7 +113,7 @@ def _layout(layout: Layout) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A kernel's form, and `why`, where there is more to say than that the cost model took it."""
+    """A kernel's form, and `why`, where there was a choice."""
 
     form: Form
     why: str = ""
@@ -104,7 +125,7 @@ Choice: TypeAlias = Callable[[Asked], Chosen]
 
 def best_guess(asked: Asked) -> Chosen:
     """What the ops' cost models hold for the fastest."""
-    return Chosen(asked.forms[0])
+    return Chosen(asked.forms[0], asked.why())
 
 
 def prefer(algorithm: str) -> Choice:
@@ -116,8 +137,10 @@ def prefer(algorithm: str) -> Choice:
         raise ValueError(f"unknown algorithm {algorithm}; there are {', '.join(ALGORITHMS)}")
 
     def chosen(asked: Asked) -> Chosen:
-        forms = asked.forms
-        return Chosen(next((form for form in forms if algorithm == form.ALGORITHM), forms[0]))
+        for form in asked.forms:
+            if algorithm == form.ALGORITHM:
+                return Chosen(form, f"{algorithm}: asked for")
+        return best_guess(asked)
 
     return chosen
 
@@ -157,8 +180,8 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
         measured = kernels.get(asked.key)
         if measured is None:
             several = len(asked.candidates()) > 1
-            why = "by the cost model: not in the tuning file" if several else ""
-            return Chosen(asked.forms[0], why)
+            lacks = "by the cost model: not in the tuning file" if several else ""
+            return Chosen(asked.forms[0], "\n".join(filter(None, (lacks, asked.why()))))
         form = asked.candidates().get(measured.choice)
         if form is None:
             why = f"by the cost model: the tuning file's {measured.choice} is no candidate"

@@ -175,14 +175,15 @@ def _single(
         kernel = planner.kernels.share(f"{output.name}_store_single", form, plain, room)
         offset = schedule.offset(room.places.root(output.tensor))
         results.append(Result(output.name, shape, offset, kernel.name))
+    why = "as was asked for or measured"
     if most is None:
         forms = planner.kernels.forms
-        most = samples_alone(by_blocks, forms(blocks), lowered, forms(schedule), target)
+        most, why = samples_alone(by_blocks, forms(blocks), lowered, forms(schedule), target)
     most = min(most, target.lanes)
     # Registers of a few channels are read whole, up to a line beyond the last number.
     end = max(shared_from, shared_end(room)) + LINE
     single = Single(
-        schedule, tuple(results), most, lowered, taken.asked, taken.planes, taken.offered
+        schedule, tuple(results), most, why, lowered, taken.asked, taken.planes, taken.offered
     )
     return (single, end), ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +15,15 @@ from cnnc.ops.conv import Conv
 from cnnc.ops.dense import Dense
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Example, Op, Shape
-from cnnc.passes.choice import Asked, Choice, Chosen, Measured, by_measurement
+from cnnc.passes.choice import (
+    Asked,
+    Choice,
+    Chosen,
+    Measured,
+    best_guess,
+    by_measurement,
+    prefer,
+)
 from tests.ops.test_kernels import (
     check_forward,
     check_gradients,
@@ -125,6 +135,19 @@ def test_a_measured_choice_says_why() -> None:
     chosen = by_measurement({asked.key: Measured("direct", {"winograd": 2.0, "direct": 1.0})})
     assert chosen(asked).form.ALGORITHM == "direct"
     assert chosen(asked).why == "direct: measured 2.00 x as fast as winograd"
+
+
+def test_a_best_guess_says_why() -> None:
+    asked = _asked()
+    best, other, *_ = asked.forms
+    name, than = (re.escape(form.candidate()) for form in (best, other))
+    assert re.match(rf"{name}: estimated [1-9]\.\d\d x as fast as {than}", best_guess(asked).why)
+    assert prefer("direct")(asked).why == "direct: asked for"
+
+
+def test_the_only_algorithm_says_why_it_is_alone() -> None:
+    strided = replace(_asked(), op=_made(Conv, (64, 32, 32), 64, 3, stride=2, pad=1).op)
+    assert best_guess(strided).why.startswith("direct alone: Winograd is for 3x3 windows")
 
 
 @pytest.mark.parametrize(
