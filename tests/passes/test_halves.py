@@ -32,9 +32,8 @@ def test_a_large_first_layer_has_halves_that_end_where_tiles_of_its_gradient_do(
             ends.append(end)
     assert halves.first in ends
     assert abs(2 * halves.first - 784) == min(abs(2 * end - 784) for end in ends if end % 16 == 0)
-    assert f"halves of 784 inputs, {halves.first} and {784 - halves.first}" in format_program(
-        program
-    )
+    said = f"by two threads: {halves.first} and {784 - halves.first} of 784 inputs"
+    assert said in format_program(program)
 
 
 @pytest.mark.parametrize(
