@@ -117,8 +117,8 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
         lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
     if h := schedule.halves:
-        lines.append(f"    of up to {h.most} blocks, by two threads: {h.first} and")
-        lines[-1] += f" {h.inputs - h.first} of {h.inputs} inputs"
+        halves = f"{h.first} and {h.inputs - h.first} of {h.inputs} inputs"
+        lines.append(f"    of up to {h.most} blocks, by two threads: {halves}")
         lines += [f"      {_call(h.sums)}", f"      then {_call(h.rest)}"]
     for number, segment in enumerate(schedule.segments):
         if len(schedule.segments) > 1:

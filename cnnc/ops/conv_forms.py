@@ -46,6 +46,11 @@ class ConvForm(Form):
         return prod(w.kernel for w in self.outer) * self.last.kernel
 
     @property
+    def group_text(self) -> str:
+        """Of the groups, for `reason`."""
+        return f"{self.groups} groups, " if self.groups > 1 else ""
+
+    @property
     def group(self) -> Loop:
         """Over the groups."""
         return Loop("group", 0, self.groups)
@@ -151,11 +156,6 @@ class Summed(ConvForm):
     def chunk_text(self) -> str:
         """Of the chunks, for `reason`."""
         return f", {self.chunk.step} channels at a time" if self.chunk.runs else ""
-
-    @property
-    def group_text(self) -> str:
-        """Of the groups, for `reason`."""
-        return f"{self.groups} groups, " if self.groups > 1 else ""
 
     @property
     def tally_text(self) -> str:

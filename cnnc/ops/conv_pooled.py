@@ -105,10 +105,9 @@ class ConvPooled(ConvForm):
         return (self.x_name, "weight", *bias, "result")
 
     def reason(self) -> str:
-        groups = f"{self.groups} groups, " if self.groups > 1 else ""
         size = "x".join(map(str, (*self.pool.size[:-1], self.across(self.columns[0][1]).stop)))
         tile = f"tile {self.filters[0][1]}x{size} (filters x outputs)"
-        return f"direct, {groups}{tile}{self.pool.reason}"
+        return f"direct, {self.group_text}{tile}{self.pool.reason}"
 
 
 def pooled_direct(

@@ -70,15 +70,6 @@ class Asked:
             counted = tuple(sorted(forms, key=lambda pair: pair[0]))
         return tuple(sorted(counted, key=lambda p: p[1].COARSE)) if self.trains else counted
 
-    def why(self) -> str:
-        """What speaks for the best guess, in words; nothing where no op of its kind has rivals."""
-        (best, form), *others = self.counted
-        if not others:
-            sole = self.op.sole_form(self.wrt)
-            return f"{form.ALGORITHM} alone: {sole}" if sole else ""
-        ratios = "; ".join(_against(n / best, other) for n, other in others)
-        return f"{form.candidate()}: estimated {ratios}"
-
     def candidates(self) -> dict[str, Form]:
         """By name, the best guess first: its algorithms, then each with other tiles."""
         found: dict[str, Form] = {}
@@ -124,8 +115,13 @@ Choice: TypeAlias = Callable[[Asked], Chosen]
 
 
 def best_guess(asked: Asked) -> Chosen:
-    """What the ops' cost models hold for the fastest."""
-    return Chosen(asked.forms[0], asked.why())
+    """What the ops' cost models hold for the fastest; no reason where its kind has no rivals."""
+    (best, form), *others = asked.counted
+    if not others:
+        sole = asked.op.sole_form(asked.wrt)
+        return Chosen(form, f"{form.ALGORITHM} alone: {sole}" if sole else "")
+    ratios = "; ".join(_against(n / best, other) for n, other in others)
+    return Chosen(form, f"{form.candidate()}: estimated {ratios}")
 
 
 def prefer(algorithm: str) -> Choice:
@@ -181,7 +177,8 @@ def by_measurement(kernels: Mapping[str, Measured]) -> Choice:
         if measured is None:
             several = len(asked.candidates()) > 1
             lacks = "by the cost model: not in the tuning file" if several else ""
-            return Chosen(asked.forms[0], "\n".join(filter(None, (lacks, asked.why()))))
+            guess = best_guess(asked)
+            return Chosen(guess.form, "\n".join(filter(None, (lacks, guess.why))))
         form = asked.candidates().get(measured.choice)
         if form is None:
             why = f"by the cost model: the tuning file's {measured.choice} is no candidate"

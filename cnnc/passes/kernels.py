@@ -81,6 +81,10 @@ class Kernels:
         abreast = op.abreast_form(wrt, layouts, self.target) if node.name in room.abreast else None
         fixed = late or abreast
         chosen = Chosen(fixed) if fixed else self.choose(asked)
+        if strip is not None and chosen.form.prepared() is not None:
+            # A strip has a part of a weight, and what is prepared of the weight is not cut.
+            form = next(each for each in asked.forms if each.prepared() is None)
+            chosen = Chosen(form, f"{form.candidate()}: of strips, whose weights are parts of one")
         form = chosen.form
         if node.name in room.again and (array := form.from_array()) is not None:
             source = room.graph.node(room.places.root(operand_names(node)["input"]))
@@ -88,9 +92,6 @@ class Kernels:
         if self.is_shared(form, node, room):
             parts = form.divided()
             form = parts if parts.units() > 1 else form
-        if strip is not None and form.prepared() is not None:
-            # A strip has a part of a weight, and what is prepared of the weight is not cut.
-            form = next(each for each in asked.forms if each.prepared() is None)
         form = form.in_halves(room.halved.get(node.name, 0))
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
