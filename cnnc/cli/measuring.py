@@ -18,7 +18,7 @@ from cnnc.cli.options import (
     threads_option,
     verbose_option,
 )
-from cnnc.cli.report import fail, on_terminal, show_compiling, show_table
+from cnnc.cli.report import check_writable, fail, on_terminal, show_compiling, show_table
 from cnnc.cli.tuning import Tuned, tuning_options
 
 if TYPE_CHECKING:
@@ -197,7 +197,6 @@ def _trains(choice: SpecChoice, training: bool | None) -> bool:
 
 def _check_drawing(path: Path) -> None:
     """Fail now, and not after the measurement, where the picture could not be made."""
-    from cnnc.codegen.files import appearing
     from cnnc.measure.roofline import has_matplotlib
 
     if not has_matplotlib():
@@ -206,11 +205,7 @@ def _check_drawing(path: Path) -> None:
         fail(f"--svg {path}: what is drawn is SVG, of no other kind", "call it something.svg")
     if path.is_dir():
         fail(f"cannot write {path}: it is a directory")
-    try:
-        with appearing(path, rename=False) as temporary:
-            temporary.touch()
-    except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}")
+    check_writable(path)
 
 
 def _latency_row(latency: Latency) -> tuple[str, ...]:

@@ -96,6 +96,17 @@ def show_table(
     click.echo(text.strip("\n"), color=True)
 
 
+def check_writable(path: Path) -> None:
+    """Fail now, and not after what takes its time, where a new file could not appear there."""
+    from cnnc.codegen.files import appearing
+
+    try:
+        with appearing(path, rename=False) as temporary:
+            temporary.touch()
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+
+
 def on_terminal() -> bool:
     """Whether somebody reads along on the standard output."""
     return sys.stdout.isatty()

@@ -16,7 +16,7 @@ from cnnc.cli.options import (
     threads_option,
     verbose_option,
 )
-from cnnc.cli.report import fail, shown_path
+from cnnc.cli.report import check_writable, fail, shown_path
 from cnnc.cli.tuning import Tuned, tuning_options
 
 COUNT = click.IntRange(1, 2**24 - 1)
@@ -94,15 +94,9 @@ def train(
 
 def _check_writable(path: Path) -> None:
     """Fail now, and not after the training, where the file could not be written."""
-    from cnnc.codegen.files import appearing
-
     if path.exists() and not path.is_file():
         fail(f"cannot write {path}: it is not a file")
-    try:
-        with appearing(path, rename=False) as temporary:
-            temporary.touch()
-    except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}")
+    check_writable(path)
 
 
 def _show_use(
