@@ -9,6 +9,7 @@ from math import gcd, prod
 from typing import Any, ClassVar
 
 from cnnc.ops import conv_kernels, conv_reference, winograd, winograd_kernels
+from cnnc.ops.conv_weight_forms import Summing
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Counted, Form, Layouts, Machine
@@ -137,6 +138,11 @@ class Conv(Op):
 
     def counted_forms(self, wrt: str | None, layouts: Layouts, machine: Machine) -> Counted:
         direct, g = self.kernel_form(wrt, layouts, machine), self.geometry
+        if wrt == "weight" and isinstance(direct, Summing):
+            x, y = layouts["input"], layouts["output_grad"]
+            product = conv_kernels.pointwise_weight_gradient(g, x, y, machine)
+            if product is not None:
+                return conv_kernels.ranked_pointwise(direct, product)
         if not winograd.applies(g) or wrt not in (None, "input", "weight"):
             return ((0.0, direct),)
         y = layouts["result" if wrt is None else "output_grad"]

@@ -17,9 +17,25 @@ from cnnc.ops.conv_weight_forms import (
     Summing,
 )
 from cnnc.ops.conv_window import Window
-from cnnc.ops.layout import Layout, Machine
+from cnnc.ops.layout import Counted, Form, Layout, Machine
 from cnnc.ops.loops import Loop, axes, register_tile, split, tile_loops, weight_tile
+from cnnc.ops.pointwise_weight import PointwiseWeightGrad
 from cnnc.ops.window import Geometry, reach
+
+_PLANE = 2048
+"""Bytes of a plane up to which one column of all planes spreads over the nearest cache."""
+
+_TURNED = 4
+"""Registers of channels whose turned inputs fill the nearest cache, at some columns, at most."""
+
+_TURNING = 4.0
+"""What turning a register of the input costs, in multiply-adds of registers."""
+
+_SUMMING = 6.0
+"""What adding up the lanes of a sum costs, in the same."""
+
+_WAITING = 0.1
+"""What the direct sum waits for each operand from the second-level cache, in the same."""
 
 PEELED = 308
 """Multiply-adds of one kernel row and one tile that the C compiler still peels completely."""
@@ -36,8 +52,9 @@ def forward(
     channels, filters = shared[:2]
     tile = register_tile(filters, y.extents[-1], machine.registers)
     columns = (tile[1] - 1) * g.stride[-1] + reach(g.kernel, g.dilation)[-1]
-    packed = columns if _packs(channels, filters, tile[0]) else 0
-    chunk = _chunk(channels, prod(g.kernel[:-1]) * columns, machine)
+    near = prod(g.kernel) == 1 and _near(x, machine)
+    packed = columns if not near and _packs(channels, filters, tile[0]) else 0
+    chunk = channels if near else _chunk(channels, prod(g.kernel[:-1]) * columns, machine)
     first = _weights_first(g, channels, filters, y, tile[1], chunk, machine)
     longest = max(1, PEELED // (tile[0] * tile[1]))
     return ConvForward(
@@ -69,8 +86,9 @@ def input_gradient(
     tiles = strips(last.last_axis, tile[1], max(1, PEELED // (tile[0] * tile[1])))
     columns = max(strip.columns for strip in tiles)
     rows = prod(-(-k // s) for k, s in zip(g.kernel[:-1], g.stride[:-1], strict=True))
-    packed = columns if columns and _packs(filters, channels, tile[0]) else 0
-    chunk = _chunk(filters, rows * max(1, columns), machine)
+    near = prod(g.kernel) == 1 and _near(y, machine)
+    packed = columns if columns and not near and _packs(filters, channels, tile[0]) else 0
+    chunk = filters if near else _chunk(filters, rows * max(1, columns), machine)
     first = _weights_first(g, filters, channels, x, tile[1], chunk, machine)
     return ConvInputGrad(
         *shared,
@@ -127,6 +145,44 @@ def weight_gradient(
     )
 
 
+def pointwise_weight_gradient(
+    geometry: Geometry, x: Layout, y: Layout, machine: Machine
+) -> PointwiseWeightGrad | None:
+    """The same as a matrix product; None where a window is more than one position.
+
+    Nor is there one where the channels do not fill registers.
+    """
+    g = geometry
+    if prod(g.kernel) > 1 or x.channels // g.groups % machine.lanes:
+        return None
+    if x.dense and y.dense and x.extents == y.extents:
+        x, y = (Layout(layout.channels, (prod(layout.extents),)) for layout in (x, y))
+        g = Geometry((1,), (1,), ((0, 0),), (1,), g.groups)
+    shared = _shared(g, x, y, "input", "output_grad")
+    registers, columns = shared[0] // machine.lanes, y.extents[-1]
+    height, width = register_tile(shared[1], min(registers, _TURNED), machine.registers)
+    room = max(1, machine.level1 // (width * machine.lanes**2 * 4))
+    even = max(n for n in range(1, room + 1) if columns % n == 0)
+    return PointwiseWeightGrad(
+        *shared,
+        machine.lanes,
+        tile_loops("o0", shared[1], height),
+        tile_loops("v0", registers, width),
+        tile_loops("column", columns, even if 2 * even > room else room),
+    )
+
+
+def ranked_pointwise(direct: Summing, product: PointwiseWeightGrad) -> Counted:
+    """The forms of one kernel by the cycles that they are estimated at, the fewest first."""
+    positions = prod(product.y.extents)
+    patch = direct.patch_size if isinstance(direct, ConvWeightGrad) else positions
+    summed = product.out_channels * (1 + _WAITING + _SUMMING / patch)
+    reads = product.groups * product.in_channels * positions / 2
+    counted: list[tuple[float, Form]] = [(reads * summed, direct)]
+    counted.append((reads * (product.out_channels + _TURNING), product))
+    return tuple(sorted(counted, key=lambda pair: pair[0]))
+
+
 def bias_gradient(y: Layout) -> ConvBiasGrad:
     """Loops of the bias gradient."""
     return ConvBiasGrad(y, tile_loops("o0", y.channels, 8))
@@ -150,6 +206,13 @@ def _shared(geometry: Geometry, x: Layout, y: Layout, x_name: str, y_name: str) 
     )
     ins, outs = x.channels // g.groups, y.channels // g.groups
     return ins, outs, g.groups, windows[:-1], windows[-1], x, y, x_name, y_name
+
+
+def _near(layout: Layout, machine: Machine) -> bool:
+    """Whether tiles read what lies close together: small planes, all of which stay cached."""
+    register = machine.lanes * 4
+    small = layout.strides()[0] * register <= _PLANE
+    return small and layout.size * register <= machine.level2 // 4
 
 
 def _packs(summed: int, reused: int, tile: int) -> bool:

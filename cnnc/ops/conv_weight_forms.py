@@ -23,6 +23,9 @@ class Summing(ConvForm):
     patch: Loop
     """Over the last outer axis, or over the columns where there is none."""
 
+    def least_positions(self) -> int:
+        return 64
+
     @property
     def before(self) -> tuple[Loop, ...]:
         """Loops around the patches: the other outer axes, where patches cut anything."""

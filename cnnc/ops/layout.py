@@ -193,6 +193,10 @@ class Form:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
 
+    def least_positions(self) -> int:
+        """Positions that a strip has for it, at least: what ends its sums is done once a strip."""
+        return 1
+
     def tallying(self, kept: Layout, x: Layout | None = None) -> Form:
         """The same kernel, which adds up its result where it is kept, if it can.
 

@@ -16,7 +16,7 @@ from cnnc.ir.text import format_value
 from cnnc.ops.layout import Counted, Form, Layout, Layouts
 from cnnc.ops.op import Op
 
-ALGORITHMS = ("direct", "winograd", "winograd4", "winograd1d", "columns")
+ALGORITHMS = ("direct", "matmul", "winograd", "winograd4", "winograd1d", "columns")
 """Every `Form.ALGORITHM` that there is."""
 
 _WAYS = 4

@@ -21,9 +21,6 @@ from cnnc.passes.segments import Segments
 _CACHED = 24
 """What a strip's tensors may take together, in sizes of the first-level cache."""
 
-_SUMMED = 64
-"""Positions, at least, over which a strip sums a weight's gradient before it adds up its lanes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Strip:
@@ -158,8 +155,14 @@ def _size(run: Sequence[Node], cut: Cut, places: Places, machine: Machine) -> tu
         for x in touched.values()
     )
     least = 1
-    if cut is Cut.ROWS and any(node.name in places.gradient_of for node in run):
-        least = min(extent, -(-_SUMMED // prod(whole.extents[1:])))
+    if cut is Cut.ROWS:
+        forms = [
+            node.op.of.kernel_forms(node.op.wrt, places.of(node), machine)[0]
+            for node in run
+            if node.name in places.gradient_of and isinstance(node.op, Gradient)
+        ]
+        positions = max((form.least_positions() for form in forms), default=1)
+        least = min(extent, -(-positions // prod(whole.extents[1:])))
     fitting = max(least, _CACHED * machine.level1 // (elements * machine.lanes * 4))
     size = max(n for n in range(1, extent + 1) if extent % n == 0 and n <= fitting)
     return (size if size >= least else extent), extent
