@@ -11,7 +11,7 @@ from typing import TypeAlias
 from cnnc.codegen.calls import call_text, part_name, statement, tile_name, wrapped
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import WIDTH, plus
-from cnnc.ir.calls import Call, Load
+from cnnc.ir.calls import Call, Load, Turns
 from cnnc.ir.program import Halves, Program, Result, Schedule, Segment
 
 _TRAIN = (
@@ -74,6 +74,8 @@ class Block:
     """(function, call) of what threads share."""
     strips: bool
     """Whether some of it goes strip by strip."""
+    ahead: int
+    """Of how many tensors a strip's calls ask for the next strip's part, at most."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
     abreast: tuple[str, ...] = ()
@@ -201,6 +203,7 @@ def _block(
             if call.units > 1
         ),
         any(call.turns for call in segment.calls),
+        max((len(call.turns.ahead) for call in segment.calls if call.turns), default=0),
         _results(program, schedule) if not abreast else (),
         _timed(_once(program, abreast), abreast, clock, schedule, "call"),
         schedule == "train" and program.train is not None and program.train.cold,
@@ -239,8 +242,25 @@ def _runs(texts: Sequence[str], calls: Sequence[Call]) -> Iterator[str]:
         if turns is None:
             yield from found
         else:
-            body = textwrap.indent("\n".join(found), "    ")
+            body = textwrap.indent("\n".join((*_ahead(turns), *found)), "    ")
             yield f"# Strips of {turns.by}\nfor strip in range({turns.count}):\n{body}"
+
+
+def _ahead(turns: Turns) -> Iterator[str]:
+    """What a strip's calls ask for: the next strip's part of tensors, or the next block's first."""
+    if not turns.every:
+        return
+    yield f"# The next strip's {', '.join(part.tensor for part in turns.ahead)}"
+    yield f"ahead_begin(&ahead, {turns.every})"
+    for part in turns.ahead:
+        step = f" * {part.step}" if part.step > 1 else ""
+        further = f"((strip + 1){step} if strip < {turns.count - 1} else {part.block})"
+        start = f"kept + {part.offset} + {further}"
+        yield wrapped(
+            "ahead_add",
+            ("&ahead", start, f"{part.runs}", f"{part.stride}", f"{part.elements}"),
+            width=WIDTH - 8,
+        )
 
 
 def _once(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:

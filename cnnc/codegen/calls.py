@@ -88,6 +88,8 @@ def _argument(kernel: Kernel, operand: Operand) -> str:
         return operand.name
     if operand.space == "workspace":
         return "WORKSPACE"
+    if operand.space == "ahead":
+        return "&ahead"
     if operand.space == "beyond":
         return "arrays.beyond"
     if operand.is_number:

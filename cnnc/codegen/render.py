@@ -53,6 +53,7 @@ def render(
     """
     clock = Clock() if profile else None
     functions = [_function(kernel, origins) for kernel in program.kernels]
+    schedules = batches(program, clock)
     optimizer = program.training.optimizer if program.training else None
     update = macro(optimizer.NAME, "update")(optimizer) if optimizer else ""
     return _tidy(
@@ -62,7 +63,8 @@ def render(
             version=__version__,
             lanes=lanes_header(program.target),
             kernels=functions,
-            batches=batches(program, clock),
+            batches=schedules,
+            ahead=max(block.ahead for each in schedules for block in each.blocks),
             clock=clock,
             optimizer=optimizer,
             update=textwrap.indent(update.strip("\n"), "    "),
@@ -280,6 +282,7 @@ _CTYPES = {
     "tile": "int",
     "ending": "const Ending*",
     "cold": "int",
+    "ahead": "Ahead*",
     "array": "const void*",
     "of_bytes": "bint",
     "blocks": "int",

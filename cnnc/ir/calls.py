@@ -51,6 +51,7 @@ _NUMBERS = (
     "beyond",
     "ending",
     "cold",
+    "ahead",
     "NULL",
     "arrays",
     "workspace",
@@ -78,15 +79,34 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a strip reads of a tensor that is kept: `runs` of so many elements, `stride` apart.
+
+    It begins at `offset`, `step` further from strip to strip and `block` from block to block.
+    """
+
+    tensor: str
+    offset: int
+    step: int
+    block: int
+    runs: int
+    stride: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
 class Turns:
     """How often a run of calls is gone through, a strip of the block at a time.
 
-    `by` says along what it is cut. Runs of one segment differ in their `number`.
+    `by` says along what it is cut. Runs of one segment differ in their `number`. Meanwhile the next
+    strip's part of what is `ahead` is asked for, a cache line in every so many loops of kernels.
     """
 
     number: int
     count: int
     by: str
+    ahead: tuple[Ahead, ...] = ()
+    every: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,14 @@ from cnnc.ops.tally import Tally
 Tiles: TypeAlias = tuple[tuple[Loop, int], ...]
 
 
+def visits(*loops: Loop | Tiles) -> int:
+    """How often what stands inside all these loops is done."""
+    return prod(
+        loop.trips if isinstance(loop, Loop) else sum(tile.trips for tile, _ in loop)
+        for loop in loops
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ConvForm(Form):
     """What all directions share. Weights are (out, in, *kernel), row-major.
@@ -37,8 +45,18 @@ class ConvForm(Form):
     y: Layout
     x_name: str
     y_name: str
+    ahead: bool = field(default=False, kw_only=True)
+    """Whether it asks for what the next strip reads, a cache line now and then."""
 
     TEMPLATE: ClassVar[str] = "conv"
+
+    def fetching(self) -> Form:
+        return replace(self, ahead=True)
+
+    @property
+    def asking(self) -> tuple[str, ...]:
+        """What it takes for that."""
+        return ("ahead",) * self.ahead
 
     @property
     def window(self) -> int:
@@ -140,7 +158,7 @@ class Summed(ConvForm):
         """The pointers that the kernel reads, x or y first."""
         bias, scratch = ("bias",) if self.bias else (), ("scratch",) if self.scratch() else ()
         tally = self.tally.operands if self.tally else ()
-        return (name, "weight", *bias, *scratch, *tally)
+        return (name, "weight", *bias, *scratch, *tally, *self.asking)
 
     @property
     def around(self) -> tuple[Loop, ...]:
@@ -178,6 +196,13 @@ class ConvForward(Summed):
         w = self.last
         return (width - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
 
+    def requests(self) -> int:
+        return (
+            self.groups
+            * self.in_channels
+            * visits(*self.output_rows, *self.taps, self.columns, self.filters)
+        )
+
     @property
     def held(self) -> int:
         """The most registers that a tile's shorter side takes."""
@@ -213,6 +238,12 @@ class ConvInputGrad(Summed):
     def widths(self) -> tuple[int, ...]:
         """The tiles' widths."""
         return tuple(strip.width for strip in self.strips)
+
+    def requests(self) -> int:
+        columns = tuple((strip.tile, strip.width) for strip in self.strips)
+        taps = prod(-(-w.kernel // w.stride) for w in self.outer)
+        rows = visits(*self.input_rows, columns, self.channels)
+        return self.groups * self.out_channels * taps * rows
 
     @property
     def held(self) -> int:

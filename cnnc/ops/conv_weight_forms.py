@@ -11,7 +11,7 @@ from math import prod
 from typing import ClassVar
 
 from cnnc.ops.affine import Affine
-from cnnc.ops.conv_forms import ConvForm, Tiles
+from cnnc.ops.conv_forms import ConvForm, Tiles, visits
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, axes, chunked
 
@@ -128,6 +128,9 @@ class ConvWeightGrad(Summing):
         beside = self.channels[0][1] * self.kernel_rows[0][1] * self.columns[0][1]
         return -(-self.filters[0][1] * beside // self.lanes) * self.lanes
 
+    def fetching(self) -> Form:
+        return self  # its strips, as long as its sums want them, leave no room for the next ones
+
     def with_bias(self) -> ConvWeightGrad:
         # A transposed convolution's y is its input.
         return replace(self, bias=True) if self.y_name == "output_grad" else self
@@ -157,6 +160,13 @@ class DepthwiseWeightGrad(Summing):
     columns: Tiles
 
     MACRO: ClassVar[str] = "depthwise_weight_gradient"
+
+    def operands(self) -> tuple[str, ...]:
+        return ("output_grad", "input", *self.asking, "result")
+
+    def requests(self) -> int:
+        taps = visits(*self.taps[:-1], self.kernel_rows, self.columns)
+        return self.groups * self.out_channels * taps * prod(self.y.extents)
 
     def reason(self) -> str:
         tile = f"{self.kernel_rows[0][1]}x{self.columns[0][1]}"

@@ -193,6 +193,14 @@ class Form:
         """Elements of scratch memory that a call needs besides its operands."""
         return 0
 
+    def fetching(self) -> Form:
+        """The same kernel, which meanwhile asks for what is read next (`ahead`), if it can."""
+        return self
+
+    def requests(self) -> int:
+        """How many cache lines a call of such a kernel asks for, at most."""
+        return 0
+
     def least_positions(self) -> int:
         """Positions that a strip has for it, at least: what ends its sums is done once a strip."""
         return 1

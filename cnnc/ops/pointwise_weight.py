@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnc.ops.conv_forms import ConvForm, Tiles
+from cnnc.ops.conv_forms import ConvForm, Tiles, visits
 from cnnc.ops.loops import Loop
 
 
@@ -32,7 +32,15 @@ class PointwiseWeightGrad(ConvForm):
     ALGORITHM: ClassVar[str] = "matmul"
 
     def operands(self) -> tuple[str, ...]:
-        return ("output_grad", "input", "scratch", "result")
+        return ("output_grad", "input", "scratch", *self.asking, "result")
+
+    def requests(self) -> int:
+        columns = sum(loop.trips * count for loop, count in self.columns)
+        return (
+            self.groups
+            * visits(*self.output_rows, self.registers, self.filters)
+            * (columns * self.lanes)
+        )
 
     def scratch(self) -> int:
         return self.registers[0][1] * self.columns[0][1] * self.lanes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -15,6 +15,7 @@ from cnnc.ops.layout import Form, Layout
 from cnnc.ops.op import Cut, Input, Op
 from cnnc.ops.single import PlainInput, PlainLoad
 from cnnc.ops.units import UNITS
+from cnnc.passes.ahead import look_ahead
 from cnnc.passes.cost import node_cost, shared_cost
 from cnnc.passes.halves import halved_sources
 from cnnc.passes.kernels import Kernels
@@ -27,6 +28,7 @@ _PASSED = (
     "tile",
     "ending",
     "cold",
+    "ahead",
     "array",
     "of_bytes",
     "beyond",
@@ -61,7 +63,7 @@ class Caller:
         names = {node.name for node in here}
         return Segment(
             tuple(self.load(node) for node in here if isinstance(node.op, Input)),
-            tuple(
+            self.looking_ahead(
                 self.call(node)
                 for node in here
                 if not isinstance(node.op, Input) and node.name not in tallied
@@ -69,6 +71,12 @@ class Caller:
             (*finish, *self.calls_at(number, nodes)),
             tuple(self.loss(name) for name in self.room.graph.losses if name in names),
         )
+
+    def looking_ahead(self, calls: Iterable[Call]) -> tuple[Call, ...]:
+        """The calls of a block, which ask for what their strips read next."""
+        forms = {kernel.name: kernel.form for kernel in self.kernels.known.values()}
+        size, lanes = self.memory.kept_size, self.kernels.target.lanes
+        return look_ahead(tuple(calls), self.room, forms, size, lanes)
 
     def calls_at(self, number: int, nodes: Sequence[Node]) -> tuple[Call, ...]:
         """What is computed once, at the end of a segment."""
@@ -246,7 +254,7 @@ class Caller:
         """An integer that a kernel takes."""
         if pointer in UNITS:
             return Operand(pointer, "units", pointer, 0)
-        if pointer in ("blocks", "samples", "update", "tile", "beyond"):
+        if pointer in ("blocks", "samples", "update", "tile", "beyond", "ahead"):
             return Operand(pointer, pointer, pointer, 0)
         if pointer in ("array", "of_bytes"):
             source = self.room.places.root(operand_names(node)["input"])

@@ -93,6 +93,7 @@ class Kernels:
             parts = form.divided()
             form = parts if parts.units() > 1 else form
         form = form.in_halves(room.halved.get(node.name, 0))
+        form = form.fetching() if strip is not None else form
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
