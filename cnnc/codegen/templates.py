@@ -1,29 +1,28 @@
 """The Jinja environment: templates/ with the functions of cnnc.codegen.text.
 
-Compiling the templates takes longer than filling them, so what Jinja makes of them is kept in the
-cache directory, under a name that changes with any template. Without a writable cache they are
-compiled anew. Does not render anything.
+Compiling a template takes longer than filling it, so what Jinja makes of those that are asked for
+is kept in the cache directory, under a name that changes with any template. Without a writable
+cache they are compiled anew. Does not render anything.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
+import importlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
     Environment,
     FileSystemLoader,
     ModuleLoader,
     StrictUndefined,
     Template,
+    TemplateNotFound,
 )
 
 from cnnc.codegen import text
@@ -81,28 +80,48 @@ def _environment() -> Environment:
         "typed_array": "{}: NDArray[Any]".format,
     }
     environment.globals |= {function.__name__: function for function in _FUNCTIONS}
-    environment.loader = _loader(environment, directory)
+    kept = cache_directory() / f"templates-{_key(directory)}"
+    environment.loader = _Kept(kept, FileSystemLoader(directory))
     return environment
 
 
-def _loader(environment: Environment, directory: Path) -> BaseLoader:
-    """The compiled templates first, where there is room to keep them."""
-    files = FileSystemLoader(directory)
-    kept = cache_directory() / f"templates-{_key(directory)}"
-    if not kept.is_dir():
-        environment.loader = files
+class _Kept(ModuleLoader):
+    """Templates that are compiled to modules in a directory, each when it is first asked for."""
+
+    has_source_access = True
+
+    def __init__(self, kept: Path, files: FileSystemLoader) -> None:
+        super().__init__(kept)
+        self.kept, self.files = kept, files
+
+    def get_source(self, environment: Environment, template: str) -> Any:
+        """The text of a template."""
+        return self.files.get_source(environment, template)
+
+    def list_templates(self) -> list[str]:
+        """The names of all that there are."""
+        return self.files.list_templates()
+
+    def load(
+        self,
+        environment: Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - as Jinja names it
+    ) -> Template:
+        """The template, from its module; from its text where there is no room for one."""
+        module = self.get_module_filename(name)
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix="templates-", suffix=".tmp", dir=kept.parent))
-        except OSError:
-            return files
-        try:
-            environment.compile_templates(fresh, extensions=["j2"], zip=None, ignore_errors=False)
-            fresh.replace(kept)
-        except OSError:
-            # No room, or another process was first.
-            shutil.rmtree(fresh, ignore_errors=True)
-    return ChoiceLoader([ModuleLoader(kept), files])
+            if not (self.kept / module).is_file():
+                self.kept.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(suffix=".tmp", dir=self.kept) as fresh:
+                    environment.compile_templates(
+                        fresh, filter_func=name.__eq__, zip=None, ignore_errors=False
+                    )
+                    Path(fresh, module).replace(self.kept / module)
+                importlib.invalidate_caches()
+            return super().load(environment, name, globals)
+        except (OSError, TemplateNotFound):
+            return self.files.load(environment, name, globals)
 
 
 def _key(directory: Path) -> str:
