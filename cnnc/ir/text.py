@@ -107,12 +107,12 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
     memory = f"{planned} bytes a block, {separate} unshared, {saved:.0f} % saved{kept}"
     lines = [f"  schedule {schedule.name}: {memory}"]
     for b in schedule.buffers:
-        halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
+        halo = f" halo {b.layout.halo}" if b.layout.haloed else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
         lines.append(f"    buffer {extent} {_in_turn(b)}{halo}, {held}")
     for b in schedule.kept:
-        halo = f" halo {b.layout.halo}" if not b.layout.dense else ""
+        halo = f" halo {b.layout.halo}" if b.layout.haloed else ""
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
         lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]

@@ -22,6 +22,8 @@ class Layout:
     channels: int
     extents: Shape = ()
     halo: Pads = ()
+    gap: int = 0
+    """Elements between two channels that belong to none."""
 
     def padded(self) -> Shape:
         """Extents with their halo."""
@@ -32,17 +34,23 @@ class Layout:
     def strides(self) -> Shape:
         """Elements from one channel to the next, then along each axis."""
         padded = self.padded()
-        return tuple(prod(padded[i:]) for i in range(len(padded) + 1))
+        channel, *others = (prod(padded[i:]) for i in range(len(padded) + 1))
+        return (channel + self.gap, *others)
 
     @property
     def size(self) -> int:
-        """Elements in all, halo included."""
-        return self.channels * prod(self.padded())
+        """Elements in all, halo and gaps included."""
+        return self.channels * self.strides()[0]
+
+    @property
+    def haloed(self) -> bool:
+        """Whether it has a halo, which must be zero."""
+        return any(pair != (0, 0) for pair in self.halo)
 
     @property
     def dense(self) -> bool:
-        """Whether it has no halo, so that it can be read as one row."""
-        return all(pair == (0, 0) for pair in self.halo)
+        """Whether there is nothing between its elements, so that it can be read as one row."""
+        return not self.haloed and not self.gap
 
     def offset(self, channel: Any, *position: Any) -> Any:
         """Where an element lies, from integers or symbolic (affine) coordinates."""

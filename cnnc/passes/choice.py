@@ -98,7 +98,8 @@ def _against(ratio: float, other: Form) -> str:
 
 
 def _layout(layout: Layout) -> str:
-    halo = f" halo {layout.halo}" if not layout.dense else ""
+    halo = f" halo {layout.halo}" if layout.haloed else ""
+    halo += f" gap {layout.gap}" if layout.gap else ""
     return f"({', '.join(map(str, (layout.channels, *layout.extents)))}){halo}"
 
 

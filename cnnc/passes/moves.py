@@ -31,7 +31,7 @@ def find_moves(
         if layout is None or isinstance(node.op, Input) or not places.computes(node):
             continue
         small = prod((layout.size, machine.lanes, 4)) < _LARGE * machine.level1
-        if small or not layout.dense or node.name in views:
+        if small or layout.haloed or node.name in views:
             continue
         at = segments.at[node.name]
         readers = graph.consumers(node.name)

@@ -60,7 +60,7 @@ def _slots(lives: Sequence[Lifetime]) -> list[tuple[Lifetime, int]]:
 
     As `place` does with all other memory.
     """
-    haloed = [life for life in lives if not life.layout.dense]
+    haloed = [life for life in lives if life.layout.haloed]
     taken: dict[tuple[_Plane, int], list[Lifetime]] = {}
     found = []
     for life in sorted(haloed, key=lambda each: (-each.layout.channels, each.first, each.tensor)):

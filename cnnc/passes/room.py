@@ -14,7 +14,7 @@ from cnnc.ops.op import Cut, Gradient, Input
 from cnnc.passes.moves import find_moves
 from cnnc.passes.places import Places, find_places
 from cnnc.passes.segments import Segments, find_segments
-from cnnc.passes.strips import Strip, find_strips
+from cnnc.passes.strips import Strip, find_strips, spread
 
 _TIMES = 4
 """What a block's tensors cost in an uncached workspace, against weights of their size."""
@@ -138,6 +138,7 @@ def make_room(
     whole = find_places(graph)
     # Between no two barriers there is a cache to be gained that depth first does not.
     strips = find_strips(graph, whole, segments, machine) if segments.count > 1 else {}
+    whole = spread(graph, whole, strips, machine) if strips else whole
     late = _find_late(graph, whole, machine)
     room = Room(
         graph,

@@ -18,6 +18,9 @@ from cnnc.ops.op import Cut, Gradient, Input, Op
 from cnnc.passes.places import Places
 from cnnc.passes.segments import Segments
 
+_PAGE = 4096
+"""Bytes so far apart whose cache lines meet in one set of the first-level cache."""
+
 _CACHED = 24
 """What a strip's tensors may take together, in sizes of the first-level cache."""
 
@@ -43,7 +46,7 @@ class Strip:
             return replace(whole, channels=self.size)
         rows = (self.size, *whole.extents[1:])
         if local or tensor in self.local:
-            return replace(whole, extents=rows)
+            return replace(whole, extents=rows, gap=0)
         # The rows that are not this strip's count as its halo.
         halo = whole.halo or tuple((0, 0) for _ in whole.extents)
         before, after = halo[0]
@@ -81,6 +84,32 @@ def find_strips(
             strip = Strip(number, cut, whole // size, size, local)
             found |= dict.fromkeys(names, strip)
     return found
+
+
+def spread(graph: Graph, places: Places, strips: Mapping[str, Strip], machine: Machine) -> Places:
+    """The same with a row between the planes of what is read and kept in strips of rows.
+
+    Planes a multiple of a page apart have the same rows in the same few sets of every cache.
+    """
+    roots = {
+        places.root(name)
+        for node in graph.nodes
+        if node.name in strips and strips[node.name].cut is Cut.ROWS
+        for name in (node.name, *node.inputs, *node.epilogue_inputs)
+        if name in places.layouts and name not in strips[node.name].local
+    }
+    alike: dict[str, set[Layout]] = {}
+    for name, layout in places.layouts.items():
+        alike.setdefault(places.root(name), set()).add(layout)
+
+    def apart(name: str, layout: Layout) -> Layout:
+        root = places.root(name)
+        plane = layout.strides()[0] * machine.lanes * 4 if layout.extents else 1
+        if root not in roots or len(alike[root]) > 1 or plane % _PAGE or layout.haloed:
+            return layout
+        return replace(layout, gap=layout.extents[-1])
+
+    return replace(places, layouts={n: apart(n, layout) for n, layout in places.layouts.items()})
 
 
 def _all_runs(

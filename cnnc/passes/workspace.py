@@ -91,7 +91,7 @@ def lay_out(lives: Lives, scratch: Mapping[str, tuple[int, int]], pins: Pins) ->
         Lifetime(f"scratch {name}", Layout(size), index, index)
         for name, (index, size) in scratch.items()
     ]
-    loose = [*(life for life in lives.local if life.layout.dense), *extra]
+    loose = [*(life for life in lives.local if not life.layout.haloed), *extra]
     offsets, size = place(loose, pins.top)
     offsets |= pins.offsets(lives.local)
     kept_offsets, kept_size = _keep(lives.kept)
@@ -110,7 +110,7 @@ def _keep(kept: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Memory that a block keeps: halos apart, since they are zeroed once."""
     pins = Pins()
     pins.take(kept)
-    offsets, size = place([life for life in kept if life.layout.dense], pins.top)
+    offsets, size = place([life for life in kept if not life.layout.haloed], pins.top)
     return offsets | pins.offsets(kept), size
 
 
@@ -126,7 +126,7 @@ def _joined(lives: Sequence[Lifetime], places: Mapping[str, str]) -> tuple[Lifet
 
 
 def _buffer(life: Lifetime, offsets: dict[str, int]) -> Buffer:
-    offset, pinned = offsets[life.tensor], not life.layout.dense
+    offset, pinned = offsets[life.tensor], life.layout.haloed
     return Buffer(life.tensor, life.layout, offset, life.first, life.last, pinned, life.also)
 
 

@@ -63,6 +63,19 @@ def test_what_only_a_strip_needs_has_memory_for_a_strip() -> None:
     assert buffers["batchnorm2"].extents[0] < 48
 
 
+def test_planes_that_rows_are_read_of_do_not_lie_whole_pages_apart() -> None:
+    kept = {buffer.tensor: buffer.layout for buffer in step_of(SEPARABLE).kept}
+    assert 48 * 40 * 64 % 4096 == 0
+    for name in ("depthwise1", "conv2"):
+        assert kept[name].gap == 40
+        assert kept[name].strides() == (49 * 40, 40, 1)
+        assert kept[name].size == 32 * 49 * 40
+        assert not kept[name].dense
+        assert not kept[name].haloed
+    odd = {buffer.tensor: buffer.layout for buffer in step_of(SEPARABLE.replace("40]", "41]")).kept}
+    assert odd["conv2"].dense
+
+
 def test_rows_of_a_strip_cover_the_tensor_and_their_gradients_add_up() -> None:
     for call in step_of(SEPARABLE).calls:
         if call.turns is None or call.turns.by != "rows":
