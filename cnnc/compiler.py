@@ -45,12 +45,13 @@ class Options:
     target: a name of cnnc.ir.target.TARGETS, or several with commas between them, of which the
     module chooses when it is imported; None is the build machine's. model: which model of the file.
     parameters: values for the model's parameters. search: directories, besides the spec's own, from
-    which it may import. limits: how large spec and network may be. algorithm: `direct`, `winograd`,
-    `winograd4`, `winograd1d` or `columns`, for kernels that have it; None leaves it to the cost
-    model. profile: with a clock after every call, see cnnc.measure. tuning: what was measured, to
-    be built again (cnnc.tuning). choose: takes each kernel's form. alone: up to how many samples
-    inference takes one by one, from a block's on all of them; None leaves it to `tuning` or the
-    cost model. Raises ValueError where more than one of algorithm, tuning and choose is given.
+    which it may import. limits: how large spec and network may be. algorithm: `direct`, `matmul`,
+    `winograd`, `winograd4`, `winograd1d` or `columns`, for kernels that have it; None leaves it to
+    the cost model. profile: with a clock after every call, see cnnc.measure. tuning: what was
+    measured, to be built again (cnnc.tuning). choose: takes each kernel's form. alone: up to how
+    many samples inference takes one by one, from a block's on all of them; None leaves it to
+    `tuning` or the cost model. Raises ValueError where more than one of algorithm, tuning and
+    choose is given.
     """
 
     target: str | None = None
