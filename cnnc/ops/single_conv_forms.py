@@ -82,6 +82,13 @@ class SingleDepthwise(SingleForward):
 
     MACRO: ClassVar[str] = "depthwise"
 
+    @property
+    def near(self) -> int:
+        """Registers for what the taps of a row read by turns, 0 if it fits none beside the sums."""
+        width = self.columns[0][1]
+        read = self.read_by(width)
+        return read if self.last.kernel > 1 and read + width + 2 <= self.registers else 0
+
     def lane_read(self, group: Affine, column: Affine) -> Affine:
         """Where the first register lies that a tile reads."""
         start = column * self.last.stride - self.last.pad
@@ -172,7 +179,7 @@ def forward(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleFor
 def depthwise(op: SingleConv, x: Layout, y: Layout, machine: Machine) -> SingleDepthwise:
     """Loops of a convolution of each channel by itself."""
     each = windows(op.geometry, op.space, op.outputs)
-    columns = split(y.extents[-1], machine.registers // 2 - 2)[0][2]
+    columns = split(y.extents[-1], machine.registers // 4)[0][2]
     longest = max(1, PEELED // columns)
     return SingleDepthwise(
         1,
