@@ -24,7 +24,7 @@ class Summing(ConvForm):
     """Over the last outer axis, or over the columns where there is none."""
 
     def least_positions(self) -> int:
-        return 64
+        return 64  # with fewer, lanes are added up for a tenth of the time and more
 
     @property
     def before(self) -> tuple[Loop, ...]:
@@ -129,7 +129,7 @@ class ConvWeightGrad(Summing):
         return -(-self.filters[0][1] * beside // self.lanes) * self.lanes
 
     def fetching(self) -> Form:
-        return self  # its strips, as long as its sums want them, leave no room for the next ones
+        return self  # its strips are long: what is fetched would take the place of what it reads
 
     def with_bias(self) -> ConvWeightGrad:
         # A transposed convolution's y is its input.

@@ -1,9 +1,9 @@
 """What strips read next, asked for while the kernels of this one compute.
 
-A core reads from memory half as fast as it could wait for: it waits for what a strip's first calls
-read, and leaves memory alone while its convolutions multiply. Those that can (`Form.fetching`) ask
-for the next strip's part of every tensor that the run reads and does not make, a cache line in
-every so many of their innermost loops, so that it is in the second-level cache when its turn comes.
+A core waits for memory in the passes that a strip begins with, and leaves memory alone while its
+convolutions multiply. Those that can (`Form.fetching`) ask for the next strip's part of every
+tensor that the run reads and does not make, a cache line in every so many of their innermost loops,
+so that it is in the second-level cache when its turn comes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from cnnc.passes.room import LINE, Room
 
 _SPARE = 0.9
 """The share of what kernels could ask for in which everything is."""
-
-MOST = 6
-"""Tensors that are asked for, at most: those that the run reads first."""
 
 
 def look_ahead(
