@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeAlias
 
-from cnnc.codegen.calls import call_text, part_name, statement, tile_name, wrapped
+from cnnc.codegen.calls import call_text, comment, part_name, statement, tile_name, wrapped
 from cnnc.codegen.clock import Clock
 from cnnc.codegen.text import WIDTH, plus
 from cnnc.ir.calls import Call, Load, Turns
@@ -250,7 +250,8 @@ def _ahead(turns: Turns) -> Iterator[str]:
     """What a strip's calls ask for: the next strip's part of tensors, or the next block's first."""
     if not turns.every:
         return
-    yield f"# The next strip's {', '.join(part.tensor for part in turns.ahead)}"
+    note = f"The next strip's {', '.join(part.tensor for part in turns.ahead)}"
+    yield from map(comment, textwrap.wrap(note, WIDTH - 14, break_on_hyphens=False))
     yield f"ahead_begin(&ahead, {turns.every})"
     for part in turns.ahead:
         step = f" * {part.step}" if part.step > 1 else ""

@@ -37,16 +37,18 @@ class Kernels:
     choose: Choice = best_guess
     known: dict[object, Kernel] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-    made: dict[int, Kernel] = field(default_factory=dict)
-    """By the identity of the node."""
-    chosen: dict[int, _Loops] = field(default_factory=dict)
+    made: dict[tuple[int, int], Kernel] = field(default_factory=dict)
+    """By the identities of the node and the room: layouts differ where graphs share a node."""
+    chosen: dict[tuple[int, int], _Loops] = field(default_factory=dict)
     """The same."""
+    rooms: list[Room] = field(default_factory=list)
+    """Those, so that no other gets an identity of theirs."""
 
     def of(self, node: Node, room: Room) -> Kernel | None:
         """The function for a node, made or shared; inputs have loaders instead."""
         if isinstance(node.op, Input):
             return None
-        asked_for = id(node)
+        asked_for = id(node), id(room)
         if asked_for in self.made:
             return self.made[asked_for]
         loops = self.loops(node, room)
@@ -66,7 +68,7 @@ class Kernels:
 
     def loops(self, node: Node, room: Room) -> _Loops:
         """The same with what it was chosen for."""
-        asked_for = id(node)
+        asked_for = id(node), id(room)
         if asked_for in self.chosen:
             return self.chosen[asked_for]
         if isinstance(node.op, Input):
@@ -97,6 +99,7 @@ class Kernels:
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
+        self.rooms.append(room)
         self.chosen[asked_for] = _Loops(form, node, "" if fixed else asked.key, why)
         return self.chosen[asked_for]
 
