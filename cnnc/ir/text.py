@@ -9,6 +9,7 @@ from cnnc.ir.calls import Call
 from cnnc.ir.graph import Graph, Node
 from cnnc.ir.program import Buffer, Program, Schedule
 from cnnc.ops.initializers import Initializer
+from cnnc.ops.layout import Layout
 from cnnc.ops.op import Gradient, Input, Op
 
 
@@ -54,6 +55,12 @@ def _node(node: Node) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def between(layout: Layout) -> str:
+    """What lies between a tensor's elements, behind a space; empty where nothing does."""
+    halo = f" halo {layout.halo}" if layout.haloed else ""
+    return f"{halo} gap {layout.gap}" if layout.gap else halo
 
 
 def format_value(value: Any) -> str:
@@ -107,14 +114,13 @@ def _schedule(schedule: Schedule, unit: int) -> list[str]:
     memory = f"{planned} bytes a block, {separate} unshared, {saved:.0f} % saved{kept}"
     lines = [f"  schedule {schedule.name}: {memory}"]
     for b in schedule.buffers:
-        halo = f" halo {b.layout.halo}" if b.layout.haloed else ""
         held = f"calls {b.first}-{b.last}" + (", pinned" if b.pinned else "")
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    buffer {extent} {_in_turn(b)}{halo}, {held}")
+        lines.append(f"    buffer {extent} {_in_turn(b)}{between(b.layout)}, {held}")
     for b in schedule.kept:
-        halo = f" halo {b.layout.halo}" if b.layout.haloed else ""
         extent = f"{b.offset:>8} + {b.layout.size:<7}"
-        lines.append(f"    keep   {extent} {_in_turn(b)}{halo}, segments {b.first}-{b.last}")
+        held = f"segments {b.first}-{b.last}"
+        lines.append(f"    keep   {extent} {_in_turn(b)}{between(b.layout)}, {held}")
     lines += [f"    prepare {_call(call)}" for call in schedule.prepare]
     if h := schedule.halves:
         halves = f"{h.first} and {h.inputs - h.first} of {h.inputs} inputs"

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from cnnc.ir.target import Target
-from cnnc.ir.text import format_value
+from cnnc.ir.text import between, format_value
 from cnnc.ops.layout import Counted, Form, Layout, Layouts
 from cnnc.ops.op import Op
 
@@ -98,9 +98,7 @@ def _against(ratio: float, other: Form) -> str:
 
 
 def _layout(layout: Layout) -> str:
-    halo = f" halo {layout.halo}" if layout.haloed else ""
-    halo += f" gap {layout.gap}" if layout.gap else ""
-    return f"({', '.join(map(str, (layout.channels, *layout.extents)))}){halo}"
+    return f"({', '.join(map(str, (layout.channels, *layout.extents)))}){between(layout)}"
 
 
 @dataclass(frozen=True, slots=True)
