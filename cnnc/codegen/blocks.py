@@ -75,7 +75,7 @@ class Block:
     strips: bool
     """Whether some of it goes strip by strip."""
     ahead: int
-    """Of how many tensors a strip's calls ask for the next strip's part, at most."""
+    """Room for the tensors of which a strip's calls ask for the next strip's part; 0: none ask."""
     results: tuple[Result, ...] = ()
     """The outputs that it hands back."""
     abreast: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ def _block(
             if call.units > 1
         ),
         any(call.turns for call in segment.calls),
-        max((len(call.turns.ahead) for call in segment.calls if call.turns), default=0),
+        max((max(1, len(t.ahead)) for c in segment.calls if (t := c.turns) and t.every), default=0),
         _results(program, schedule) if not abreast else (),
         _timed(_once(program, abreast), abreast, clock, schedule, "call"),
         schedule == "train" and program.train is not None and program.train.cold,
@@ -250,7 +250,8 @@ def _ahead(turns: Turns) -> Iterator[str]:
     """What a strip's calls ask for: the next strip's part of tensors, or the next block's first."""
     if not turns.every:
         return
-    note = f"The next strip's {', '.join(part.tensor for part in turns.ahead)}"
+    tensors = ", ".join(part.tensor for part in turns.ahead)
+    note = f"The next strip's {tensors}" if tensors else "The next strip reads nothing that is kept"
     yield from map(comment, textwrap.wrap(note, WIDTH - 14, break_on_hyphens=False))
     yield f"ahead_begin(&ahead, {turns.every})"
     for part in turns.ahead:

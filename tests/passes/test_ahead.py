@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnnc.codegen.blocks import batches
 from cnnc.ir.calls import Call
 from cnnc.ir.program import Program, Segment
 from tests.passes.test_strips import SEPARABLE, program_of
@@ -64,6 +65,26 @@ def test_kernels_of_a_strip_ask_often_enough_for_all_of_it() -> None:
         assert turns.every == 1 or requests // turns.every >= lines
         rows += turns.by == "rows"
     assert rows == 2
+
+
+FORKED = """
+input x: float32[3, 48, 40]
+a = conv(32, 3x3, pad=1, bias=no) -> batchnorm -> relu
+b = a -> maxpool(3x3, stride=1, pad=1)
+c = a -> conv(32, 1x1, bias=no) -> batchnorm
+add(b, c) -> relu
+global_avgpool
+"""
+
+
+def test_a_strip_that_reads_nothing_that_is_kept_has_what_its_kernels_take() -> None:
+    program = program_of(FORKED)
+    runs = [calls[0].turns for _, calls in _runs(program)]
+    assert any(turns and turns.every and not turns.ahead for turns in runs)
+    train = next(batch for batch in batches(program) if batch.name == "train")
+    asking = [block for block in train.blocks if "&ahead" in "".join(block.calls)]
+    assert asking
+    assert all(block.ahead >= 1 for block in asking)
 
 
 def test_whole_blocks_ask_for_nothing() -> None:
