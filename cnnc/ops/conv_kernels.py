@@ -52,7 +52,7 @@ def forward(
     channels, filters = shared[:2]
     tile = register_tile(filters, y.extents[-1], machine.registers)
     columns = (tile[1] - 1) * g.stride[-1] + reach(g.kernel, g.dilation)[-1]
-    near = prod(g.kernel) == 1 and _near(x, machine)
+    near = _near(g, x, machine)
     packed = columns if not near and _packs(channels, filters, tile[0]) else 0
     chunk = channels if near else _chunk(channels, prod(g.kernel[:-1]) * columns, machine)
     first = _weights_first(g, channels, filters, y, tile[1], chunk, machine)
@@ -86,7 +86,7 @@ def input_gradient(
     tiles = strips(last.last_axis, tile[1], max(1, PEELED // (tile[0] * tile[1])))
     columns = max(strip.columns for strip in tiles)
     rows = prod(-(-k // s) for k, s in zip(g.kernel[:-1], g.stride[:-1], strict=True))
-    near = prod(g.kernel) == 1 and _near(y, machine)
+    near = _near(g, y, machine)
     packed = columns if columns and not near and _packs(filters, channels, tile[0]) else 0
     chunk = filters if near else _chunk(filters, rows * max(1, columns), machine)
     first = _weights_first(g, filters, channels, x, tile[1], chunk, machine)
@@ -208,10 +208,10 @@ def _shared(geometry: Geometry, x: Layout, y: Layout, x_name: str, y_name: str) 
     return ins, outs, g.groups, windows[:-1], windows[-1], x, y, x_name, y_name
 
 
-def _near(layout: Layout, machine: Machine) -> bool:
-    """Whether tiles read what lies close together: small planes, all of which stay cached."""
+def _near(geometry: Geometry, layout: Layout, machine: Machine) -> bool:
+    """Whether tiles of single positions read small planes, all of which stay cached."""
     register = machine.lanes * 4
-    small = layout.strides()[0] * register <= _PLANE
+    small = prod(geometry.kernel) == 1 and layout.strides()[0] * register <= _PLANE
     return small and layout.size * register <= machine.level2 // 4
 
 

@@ -41,8 +41,8 @@ class Kernels:
     """By the identities of the node and the room: layouts differ where graphs share a node."""
     chosen: dict[tuple[int, int], _Loops] = field(default_factory=dict)
     """The same."""
-    rooms: list[Room] = field(default_factory=list)
-    """Those, so that no other gets an identity of theirs."""
+    rooms: dict[int, Room] = field(default_factory=dict)
+    """Those, by their identities, which no other gets then."""
 
     def of(self, node: Node, room: Room) -> Kernel | None:
         """The function for a node, made or shared; inputs have loaders instead."""
@@ -99,7 +99,7 @@ class Kernels:
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
-        self.rooms.append(room)
+        self.rooms[id(room)] = room
         self.chosen[asked_for] = _Loops(form, node, "" if fixed else asked.key, why)
         return self.chosen[asked_for]
 

@@ -19,7 +19,7 @@ static const char *lines[1000];
 static int asked;
 #define __builtin_prefetch(line, writes, near) (lines[asked++] = (line))
 %s
-/* Two tensors in one memory of elements: which line is asked for in each of `times`, or -1. */
+/* Some tensors in one memory of elements: which line is asked for in each of `times`, or -1. */
 void ask(int every, int times, const int *starts, const int *shapes, int count, int *found) {
     static vec memory[10000];
     Ahead ahead;

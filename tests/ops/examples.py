@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from cnnc.ops import LOSSES, OPS, TRAINING_OPS
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import RANDOM, Array, Example, Op, Trait
+from cnnc.ops.op import RANDOM, Array, Example, Op, Shape, Trait
 
 EXAMPLES: list[tuple[str, Example]] = [
     (f"{name}-{index}", example)
@@ -20,6 +21,14 @@ LAYERS = [
     for name, example in EXAMPLES
     if Trait.LOSS not in example.op.TRAITS
 ]
+
+
+def made(op: type[Op], shape: Shape, *values: int, **given: Any) -> Example:
+    """An op with these first fields, and others by name, on an input of this shape."""
+    first = [field.name for field in op.FIELDS[: len(values)]]
+    defaults = {field.name: field.default for field in op.FIELDS[len(values) :]}
+    arguments = {**defaults, **dict(zip(first, values, strict=True)), **given}
+    return Example(op.bind(arguments, (shape,)), (shape,))
 
 
 def operand_shapes(example: Example) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,6 @@ from cnnc.ir.target import TARGETS
 from cnnc.ops.conv import Conv
 from cnnc.ops.dense import Dense
 from cnnc.ops.layout import Layout
-from cnnc.ops.op import Example, Op, Shape
 from cnnc.passes.choice import (
     Asked,
     Choice,
@@ -24,6 +23,7 @@ from cnnc.passes.choice import (
     by_measurement,
     prefer,
 )
+from tests.ops.examples import made
 from tests.ops.test_kernels import (
     check_forward,
     check_gradients,
@@ -33,25 +33,17 @@ from tests.ops.test_kernels import (
     trained_together,
 )
 
-
-def _made(op: type[Op], shape: Shape, *values: int, **given: Any) -> Example:
-    first = [field.name for field in op.FIELDS[: len(values)]]
-    defaults = {field.name: field.default for field in op.FIELDS[len(values) :]}
-    arguments = {**defaults, **dict(zip(first, values, strict=True)), **given}
-    return Example(op.bind(arguments, (shape,)), (shape,))
-
-
 CASES = [
-    ("dot", _made(Conv, (1, 1, 1), 1, 3, pad=1)),
-    ("odd", _made(Conv, (3, 9, 7), 17, 3, pad=1)),
-    ("wide", _made(Conv, (5, 4, 41), 6, 5, pad=2)),
-    ("deep", _made(Conv, (96, 8, 9), 20, 3, pad=1)),
-    ("strided", _made(Conv, (17, 9, 11), 13, 3, stride=2, pad=1)),
-    ("pointwise", _made(Conv, (40, 7, 8), 33, 1)),
-    ("depthwise", _made(Conv, (17, 9, 8), 17, 3, pad=1, groups=17)),
-    ("line", _made(Conv, (3, 37), 5, 4)),
-    ("dense", _made(Dense, (1000,), 37)),
-    ("small", _made(Dense, (3,), 1)),
+    ("dot", made(Conv, (1, 1, 1), 1, 3, pad=1)),
+    ("odd", made(Conv, (3, 9, 7), 17, 3, pad=1)),
+    ("wide", made(Conv, (5, 4, 41), 6, 5, pad=2)),
+    ("deep", made(Conv, (96, 8, 9), 20, 3, pad=1)),
+    ("strided", made(Conv, (17, 9, 11), 13, 3, stride=2, pad=1)),
+    ("pointwise", made(Conv, (40, 7, 8), 33, 1)),
+    ("depthwise", made(Conv, (17, 9, 8), 17, 3, pad=1, groups=17)),
+    ("line", made(Conv, (3, 37), 5, 4)),
+    ("dense", made(Dense, (1000,), 37)),
+    ("small", made(Dense, (3,), 1)),
 ]
 
 
@@ -104,7 +96,7 @@ def test_weight_gradients_equal_their_references(samples: int) -> None:
 
 
 def _asked(filters: int = 64, target: str = "x86-64-v4") -> Asked:
-    example = _made(Conv, (filters, 32, 32), filters, 3, pad=1)
+    example = made(Conv, (filters, 32, 32), filters, 3, pad=1)
     lies = Layout(filters, (32, 32), ((1, 1), (1, 1)))
     return Asked(example.op, None, {"input": lies, "result": lies}, TARGETS[target])
 
@@ -146,7 +138,7 @@ def test_a_best_guess_says_why() -> None:
 
 
 def test_the_only_algorithm_says_why_it_is_alone() -> None:
-    strided = replace(_asked(), op=_made(Conv, (64, 32, 32), 64, 3, stride=2, pad=1).op)
+    strided = replace(_asked(), op=made(Conv, (64, 32, 32), 64, 3, stride=2, pad=1).op)
     assert best_guess(strided).why.startswith("direct alone: Winograd is for 3x3 windows")
 
 

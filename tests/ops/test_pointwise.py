@@ -13,6 +13,7 @@ from cnnc.ops.conv import Conv
 from cnnc.ops.layout import Layout
 from cnnc.ops.op import Example, Shape
 from cnnc.passes.choice import Asked, best_guess, prefer
+from tests.ops.examples import made
 from tests.ops.test_kernels import (
     check_gradients,
     compile_graph,
@@ -22,9 +23,7 @@ from tests.ops.test_kernels import (
 
 
 def _made(filters: int, shape: Shape, kernel: int = 1, **given: Any) -> Example:
-    defaults = {field.name: field.default for field in Conv.FIELDS[2:]}
-    arguments = {**defaults, "filters": filters, "kernel": kernel, **given}
-    return Example(Conv.bind(arguments, (shape,)), (shape,))
+    return made(Conv, shape, filters, kernel, **given)
 
 
 CASES = [
@@ -43,11 +42,11 @@ CASES = [
 ]
 
 
-def _asked(example: Example, target: str, wrt: str = "weight") -> Asked:
+def _asked(example: Example, target: str) -> Asked:
     (shape,) = example.inputs
     channels, *space = example.op.output_shape(example.inputs)
     x, y = Layout(shape[0], tuple(shape[1:])), Layout(channels, tuple(space))
-    return Asked(example.op, wrt, {"input": x, "output_grad": y}, TARGETS[target])
+    return Asked(example.op, "weight", {"input": x, "output_grad": y}, TARGETS[target])
 
 
 @cache
