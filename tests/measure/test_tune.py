@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,6 @@ from cnnc.ir.target import TARGETS
 from cnnc.measure.step import Place, spots
 from cnnc.measure.stopwatch import time_variants
 from cnnc.measure.tune import tune
-from cnnc.resources import cache_directory
 from cnnc.tuning import Measured, Outcome, Tuning, read_tuning, write_tuning
 
 SPEC = """
@@ -35,10 +33,6 @@ model tuned {
 SHAPE = (17, 6, 6)
 LONG = 1e9
 """Seconds that do not run out."""
-
-
-def memory() -> Path:
-    return cache_directory() / "tuning"
 
 
 def only(found: Tuning) -> Outcome:
@@ -62,10 +56,8 @@ def planned(spec: str | Path, *, options: Options) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def spec(tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("cnnc.measure.tune.compile_spec", planned)
-    # Modules are built once for all these tests; what was measured is forgotten.
-    shutil.rmtree(memory(), ignore_errors=True)
     path = tmp_path / "tuned.cnn"
     path.write_text(SPEC)
     return path
@@ -157,22 +149,22 @@ def test_without_time_two_candidates_are_measured_and_the_rest_the_next_time(spe
     assert all(each.startswith(("direct", "winograd")) for each in choices)
 
 
-def test_a_damaged_memory_is_measured_anew(spec: Path) -> None:
+def test_a_damaged_memory_is_measured_anew(spec: Path, memory: Path) -> None:
     first = tune(spec, seconds=LONG, stopwatch=Fake("winograd"))
-    (file,) = memory().glob("*.json")
+    (file,) = memory.glob("*.json")
     file.write_text(file.read_text()[:-40])
     fake = Fake("winograd")
     assert tune(spec, seconds=LONG, stopwatch=fake) == first
     assert fake.variants
 
 
-def test_interrupted_it_leaves_nothing(spec: Path) -> None:
+def test_interrupted_it_leaves_nothing(spec: Path, memory: Path) -> None:
     def interrupt(variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         tune(spec, seconds=LONG, stopwatch=interrupt)
-    assert not list(memory().glob("*"))
+    assert not list(memory.glob("*"))
 
 
 def test_the_stored_choice_is_built_again_to_the_byte(spec: Path, tmp_path: Path) -> None:
@@ -279,7 +271,7 @@ def test_time_is_shared_out_among_the_targets(spec: Path) -> None:
     assert 1000 <= second < 1050
 
 
-def test_interrupted_at_the_second_target_the_first_is_remembered(spec: Path) -> None:
+def test_interrupted_at_the_second_target_the_first_is_remembered(spec: Path, memory: Path) -> None:
     def interrupt(variants: Sequence[Compiled], until: float) -> list[dict[Place, float]]:
         if variants[0].program.target.name == "x86-64":
             raise KeyboardInterrupt
@@ -287,7 +279,7 @@ def test_interrupted_at_the_second_target_the_first_is_remembered(spec: Path) ->
 
     with pytest.raises(KeyboardInterrupt):
         tune(spec, Options("x86-64,x86-64-v2"), LONG, stopwatch=interrupt)
-    (file,) = memory().iterdir()
+    (file,) = memory.iterdir()
     assert list(read_tuning(file).targets) == ["x86-64-v2"]
 
 

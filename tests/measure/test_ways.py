@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,6 @@ from cnnc.ir.program import Program
 from cnnc.measure.step import Place, spots
 from cnnc.measure.stopwatch import BLOCKS
 from cnnc.measure.tune import tune
-from cnnc.resources import cache_directory
 from cnnc.tuning import Tuning
 
 TARGET = "x86-64-v2"
@@ -31,11 +29,10 @@ def stages(spec: str | Path, options: Options) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgetful(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No module is compiled: a made-up stopwatch reads programs alone."""
     planned = lambda spec, options: SimpleNamespace(program=stages(spec, options)["program"])  # noqa: E731
     monkeypatch.setattr("cnnc.measure.tune.compile_spec", planned)
-    shutil.rmtree(cache_directory() / "tuning", ignore_errors=True)
 
 
 def measure(path: Path, text: str, seconds: Seconds) -> tuple[Tuning, Program]:
