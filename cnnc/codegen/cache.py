@@ -126,7 +126,7 @@ class Cache:
     def clear(self) -> Usage:
         """Delete all entries and leftovers; say what was there."""
         before = self.usage()
-        for room in ("entries", "failed", "tuning", REQUESTS):
+        for room in ("entries", "failed", "templates", "tuning", REQUESTS):
             if (self.root / room).exists():
                 self._discard(self.root / room)
         shutil.rmtree(self.root / "work", ignore_errors=True)

@@ -80,7 +80,7 @@ def _environment() -> Environment:
         "typed_array": "{}: NDArray[Any]".format,
     }
     environment.globals |= {function.__name__: function for function in _FUNCTIONS}
-    kept = cache_directory() / f"templates-{_key(directory)}"
+    kept = cache_directory() / "templates" / _key(directory)
     environment.loader = _Kept(kept, FileSystemLoader(directory))
     return environment
 

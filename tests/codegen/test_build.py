@@ -546,7 +546,10 @@ def test_abandoned_work_goes(cache: Cache) -> None:
 
 def test_clear(cache: Cache) -> None:
     cache.find_or_fill("a", fill(bytes(100)))
+    for name in ("templates", "tuning"):
+        (cache.root / name / "old").mkdir(parents=True)
     usage = cache.clear()
+    assert {path.name for path in cache.root.iterdir()} <= {"locks"}
     assert usage.entries == 1
     assert usage.bytes > 100
     assert cache.usage().entries == 0

@@ -21,7 +21,7 @@ def _asked(cache: Path, *names: str) -> list[str]:
 
 
 def _modules(cache: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in cache.glob("templates-*/*.py")}
+    return {path: path.stat().st_mtime_ns for path in cache.glob("templates/*/*.py")}
 
 
 def test_those_that_were_asked_for_are_kept_and_used(tmp_path: Path) -> None:

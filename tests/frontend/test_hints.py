@@ -186,7 +186,7 @@ def test_a_missing_brace_is_looked_for_quickly() -> None:
     started = time.perf_counter()
     for filler in (" ", "\n", "model ", "model\n"):
         assert errors("model" + filler * (200_000 // len(filler)) + "}")
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # a second, if not quadratic
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def errors(text: str, **options: object) -> tuple[Diagnostic, ...]:
 def test_it_ends_soon(text: str, code: str, words: str) -> None:
     started = time.perf_counter()
     found = errors(text)
-    assert time.perf_counter() - started < 5  # a second on a quiet machine
+    assert time.perf_counter() - started < 60  # a second, and hours without limits
     assert code in [d.code for d in found]
     assert any(words in d.message for d in found)
 

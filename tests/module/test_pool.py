@@ -48,6 +48,8 @@ def _script(*modules: Compiled, text: str, prelude: str = PRELUDE, **environment
         [sys.executable, "-c", prelude + textwrap.dedent(text)],
         # NumPy's own threads are not to be counted.
         env={**inherited, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path, **environment},
+        # Its directory comes first of what it imports from.
+        cwd=modules[0].extension.parent,
         capture_output=True,
         text=True,
         timeout=120,
