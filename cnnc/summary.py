@@ -13,7 +13,8 @@ from math import ceil, prod
 import numpy as np
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Gradient, Input, Shape, Trait
+from cnnc.ops.op import Gradient, Input, Trait
+from cnnc.ops.shapes import Shape
 
 FLOAT_BYTES = 4
 

@@ -19,7 +19,8 @@ from cnnc.ir.graph import Node, Parameter
 from cnnc.limits import Limits
 from cnnc.ops import OPS
 from cnnc.ops.field import OpError
-from cnnc.ops.op import Input, Shape
+from cnnc.ops.op import Input
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import prod
 
 from cnnc.ops.layout import Form, Layout
-from cnnc.ops.op import Gradient, Op, Shape
+from cnnc.ops.op import Gradient, Op
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

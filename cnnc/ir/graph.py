@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, fields
 from cnnc.diagnostics import Span
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import Gradient, Input, Op, Shape
+from cnnc.ops.op import Gradient, Input, Op
 from cnnc.ops.optimizers import Optimizer
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

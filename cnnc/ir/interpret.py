@@ -11,7 +11,8 @@ import numpy as np
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ops.elementwise import reads_besides
-from cnnc.ops.op import Array, Gradient, Input, Op, as_float
+from cnnc.ops.op import Gradient, Input, Op, as_float
+from cnnc.ops.shapes import Array
 
 
 def interpret(

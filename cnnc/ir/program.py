@@ -25,7 +25,7 @@ from cnnc.ir.target import Target
 from cnnc.ops.initializers import Initializer
 from cnnc.ops.layout import ABREAST, Layout
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import numpy as np
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts
-from cnnc.ops.op import Array, Example, Gradient, Op
+from cnnc.ops.op import Example, Gradient, Op
+from cnnc.ops.shapes import Array
 
 LARGEST = float(np.finfo(np.float32).max)
 

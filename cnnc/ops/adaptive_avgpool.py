@@ -14,8 +14,9 @@ import numpy as np
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, axes
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
 from cnnc.ops.pool_kernels import PoolAxis, UnevenAxis, pool
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import Sight
 from cnnc.ops.window import per_axis, spatial
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import ANYWHERE, Array, Cut, Example, Op, Operands, Shape, Trait, as_float
+from cnnc.ops.op import ANYWHERE, Cut, Example, Op, Operands, Trait, as_float
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.window import text
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
 from cnnc.ops.pool_kernels import pool, window_axes
 from cnnc.ops.pool_window import overhang, pool_examples, pool_extents, pooling
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import Sight, through_window
 from cnnc.ops.single import Single
 from cnnc.ops.single_planes import plane_pool

@@ -19,18 +19,8 @@ from cnnc.ops.channel_forms import (
 )
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import (
-    ANYWHERE,
-    Array,
-    Cut,
-    Op,
-    Operands,
-    Shape,
-    Trait,
-    as_float,
-    channel_sums,
-    per_channel,
-)
+from cnnc.ops.op import ANYWHERE, Cut, Op, Operands, Trait, as_float, channel_sums, per_channel
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_affine import SingleAffine
 from cnnc.ops.window import Pads

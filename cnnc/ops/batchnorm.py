@@ -20,17 +20,16 @@ from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import Constant, Zeros
 from cnnc.ops.norm_kernels import weights
 from cnnc.ops.op import (
-    Array,
     Example,
     Op,
     Operands,
     ParameterSpec,
-    Shape,
     TrainingStep,
     as_float,
     per_channel,
     single,
 )
+from cnnc.ops.shapes import Array, Shape
 
 _STATISTICS = ("running_mean", "running_var")
 

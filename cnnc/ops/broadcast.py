@@ -12,7 +12,8 @@ import numpy as np
 from cnnc.ops.elementwise import broadcast_sum, elementwise
 from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layouts
-from cnnc.ops.op import Array, Example, Gradient, Op, Shape
+from cnnc.ops.op import Example, Gradient, Op
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.window import text
 
 

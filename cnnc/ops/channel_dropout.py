@@ -10,7 +10,8 @@ from cnnc.ops.dropout_mask import DropoutMask
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import RANDOM, Array, Example, Op, Operands, Shape, TrainingStep, Trait, as_float
+from cnnc.ops.op import RANDOM, Example, Op, Operands, TrainingStep, Trait, as_float
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

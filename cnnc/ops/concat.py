@@ -13,7 +13,8 @@ from cnnc.ops.field import OpError
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop
 from cnnc.ops.margins import narrow
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, as_float
+from cnnc.ops.op import Example, Op, Operands, as_float
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_join import SingleJoin
 from cnnc.ops.units import UNITS, within

@@ -16,18 +16,17 @@ from cnnc.ops.layout import Counted, Form, Layouts, Machine
 from cnnc.ops.op import (
     ANYWHERE,
     NOWHERE,
-    Array,
     Cut,
     Example,
     Op,
     Operands,
     ParameterSpec,
-    Shape,
     as_float,
     channel_sums,
     per_channel,
     single,
 )
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import Sight, through_window
 from cnnc.ops.single import Single
 from cnnc.ops.single_conv import single_conv

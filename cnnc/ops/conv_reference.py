@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnc.ops.op import Array, Shape
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.window import Geometry, pad_array, taps, unpad_array
 
 

@@ -14,17 +14,16 @@ from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
-    Array,
     Example,
     Op,
     Operands,
     ParameterSpec,
-    Shape,
     as_float,
     channel_sums,
     per_channel,
     single,
 )
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import Sight
 from cnnc.ops.single import Single
 from cnnc.ops.single_conv import single_transposed

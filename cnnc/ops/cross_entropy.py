@@ -16,7 +16,8 @@ from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop
 from cnnc.ops.loss import LabelWeights, LossOp
 from cnnc.ops.loss_loops import Lines, every, row_lines
-from cnnc.ops.op import Array, Example, Input, Operands, Shape
+from cnnc.ops.op import Example, Input, Operands
+from cnnc.ops.shapes import Array, Shape
 
 _INT32 = 2**31
 

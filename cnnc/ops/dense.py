@@ -21,7 +21,8 @@ from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.initializers import AUTOMATIC, Initializer, Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, register_tile, split, tile_loops
-from cnnc.ops.op import Array, Example, Op, Operands, ParameterSpec, Shape, as_float, single
+from cnnc.ops.op import Example, Op, Operands, ParameterSpec, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.single import Single
 from cnnc.ops.single_dense import SingleDense

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from cnnc.ops.conv import Conv
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.initializers import AUTOMATIC
-from cnnc.ops.op import Example, Op, Shape, single
+from cnnc.ops.op import Example, Op, single
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import spatial
 
 

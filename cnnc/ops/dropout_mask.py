@@ -15,7 +15,8 @@ import numpy as np
 
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import RANDOM, Array, Example, Gradient, Op, Operands, Shape, Trait, as_float
+from cnnc.ops.op import RANDOM, Example, Gradient, Op, Operands, Trait, as_float
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes
-from cnnc.ops.op import Gradient, Op, Shape, Trait
+from cnnc.ops.op import Gradient, Op, Trait
+from cnnc.ops.shapes import Shape
 from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 
 

@@ -17,7 +17,7 @@ from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loss import LossOp
 from cnnc.ops.loss_loops import Lines, every, position_lines
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Loop, axes
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

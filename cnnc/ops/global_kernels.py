@@ -12,7 +12,8 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, tile_loops
-from cnnc.ops.op import Example, Op, Shape
+from cnnc.ops.op import Example, Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.units import UNITS, tiles_within, trips
 from cnnc.ops.window import spatial
 

@@ -11,7 +11,8 @@ import numpy as np
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.global_kernels import global_examples, global_pool, global_shape
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import EVERYTHING, Sight
 
 

@@ -11,17 +11,16 @@ from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.norm_kernels import norm, standardize, standardize_gradient, weights
 from cnnc.ops.op import (
-    Array,
     Example,
     Op,
     Operands,
     ParameterSpec,
-    Shape,
     as_float,
     channel_sums,
     per_channel,
     single,
 )
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import EVERYTHING, Sight
 from cnnc.ops.single import Single
 from cnnc.ops.single_norm import single_norm

@@ -12,7 +12,8 @@ from cnnc.ops.elementwise_loss import elementwise_loss, mean, shared
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import Array, Example, Input, Operands, Shape
+from cnnc.ops.op import Example, Input, Operands
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import Pads
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnc.ops.op import Input, Op, Shape, Trait
+from cnnc.ops.op import Input, Op, Trait
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

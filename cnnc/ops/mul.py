@@ -9,7 +9,8 @@ import numpy as np
 
 from cnnc.ops.broadcast import gathered, joined_examples, joined_form, joined_shape, spread
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float
+from cnnc.ops.shapes import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

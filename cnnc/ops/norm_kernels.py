@@ -17,7 +17,8 @@ from cnnc.ops.elementwise import position_loops
 from cnnc.ops.initializers import Constant, Zeros
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Loop, tile_loops
-from cnnc.ops.op import Array, ParameterSpec, Shape
+from cnnc.ops.op import ParameterSpec
+from cnnc.ops.shapes import Array, Shape
 
 _TILE = 4
 

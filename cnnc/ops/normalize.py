@@ -11,7 +11,8 @@ import numpy as np
 from cnnc.ops.activation import LARGEST, activation
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, per_channel, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, per_channel, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_normalize import SingleNormalize
 from cnnc.ops.window import Pads

@@ -12,21 +12,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cnnc.ops.field import Field
+from cnnc.ops.initializers import Initializer
+from cnnc.ops.layout import Counted, Form, Layouts, Machine
+from cnnc.ops.shapes import Array, Shape
+from cnnc.ops.sight import Sight
+from cnnc.ops.window import Pads
 
 if TYPE_CHECKING:
-    from cnnc.ops.initializers import Initializer
-    from cnnc.ops.layout import Counted, Form, Layouts, Machine
-    from cnnc.ops.sight import Sight
     from cnnc.ops.single import Single
-    from cnnc.ops.window import Pads
-
-Shape = tuple[int, ...]
-"""(channels, *space) or (features,); the batch axis is always implied."""
-
-Array = NDArray[Any]
 
 
 class Trait(Enum):

@@ -12,7 +12,7 @@ from math import sqrt
 from typing import Any, ClassVar
 
 from cnnc.ops.field import Field, Kind, OpError
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 
 _RATE = Field("lr", Kind.NUMBER, "learning rate", minimum=0)
 _DECAY = Field("weight_decay", Kind.NUMBER, "L2 penalty, added to the gradient", 0.0, minimum=0)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 from cnnc.ops.window import Pads
 

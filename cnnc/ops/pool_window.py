@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnc.ops.field import OpError
-from cnnc.ops.op import Example, Shape
+from cnnc.ops.op import Example
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import Pads, padding, per_axis, spatial, window_extents
 
 

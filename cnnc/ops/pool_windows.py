@@ -13,7 +13,7 @@ from math import prod
 
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Layout
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 
 _LONGEST, _MOST = 2, 4
 """Elements of a window along an axis, which tiles of any algorithm can be cut into, and in all."""

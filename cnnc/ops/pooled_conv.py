@@ -14,8 +14,9 @@ from cnnc.ops.conv_forms import ConvForward
 from cnnc.ops.conv_pooled import pooled_direct
 from cnnc.ops.layout import Counted, Form, Layout, Layouts, Machine
 from cnnc.ops.maxpool import MaxPool
-from cnnc.ops.op import Op, ParameterSpec, Shape
+from cnnc.ops.op import Op, ParameterSpec
 from cnnc.ops.pool_windows import PoolWindows, fits
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import Pads
 from cnnc.ops.winograd_forms import Winograd
 

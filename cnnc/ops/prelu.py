@@ -15,18 +15,17 @@ from cnnc.ops.field import Field, Kind
 from cnnc.ops.initializers import Constant
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.op import (
-    Array,
     Example,
     Gradient,
     Op,
     Operands,
     ParameterSpec,
-    Shape,
     Trait,
     as_float,
     per_channel,
     single,
 )
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_prelu import SinglePrelu
 from cnnc.ops.window import Pads

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))

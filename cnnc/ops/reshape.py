@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.flatten import row_major_copy
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.window import text
 
 _AXES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layout
 from cnnc.ops.loops import Clipped, Loop, axes
-from cnnc.ops.op import Input, Op, Shape
+from cnnc.ops.op import Input, Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import Pads
 
 

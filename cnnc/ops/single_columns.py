@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop, register_tile, tile_loops
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import groups_of, plain_layout
 from cnnc.ops.single_forms import PEELED, SingleForm, Tiles, windows
 from cnnc.ops.single_planes import ColumnTile, column_tiles

@@ -11,7 +11,8 @@ from math import prod
 from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.single_conv_forms import depthwise, forward, transposed

@@ -10,7 +10,8 @@ from cnnc.ops.affine import Affine
 from cnnc.ops.elementwise import position_loops
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop, axes
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import grouped, groups_of, lanes_in
 from cnnc.ops.units import UNITS, trips_along, within
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import groups_of
 from cnnc.ops.units import UNITS, tiles_within
 

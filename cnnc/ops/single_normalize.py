@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Op, Shape, Trait
+from cnnc.ops.op import Op, Trait
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import groups_of
 
 

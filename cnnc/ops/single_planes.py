@@ -15,8 +15,9 @@ from typing import ClassVar
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import Clipped, Loop, axes, split
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
 from cnnc.ops.pool_kernels import PoolAxis
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import Single, groups_of, plain_layout
 from cnnc.ops.units import UNITS, shared_axis, trips_along, within
 from cnnc.ops.window import Pads

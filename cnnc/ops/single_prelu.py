@@ -8,7 +8,8 @@ from typing import ClassVar
 from cnnc.ops.elementwise import elementwise
 from cnnc.ops.initializers import Zeros
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Op, ParameterSpec, Shape, Trait
+from cnnc.ops.op import Op, ParameterSpec, Trait
+from cnnc.ops.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

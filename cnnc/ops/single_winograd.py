@@ -13,7 +13,8 @@ import numpy as np
 
 from cnnc.ops import winograd
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Op, Operands, Shape, Trait
+from cnnc.ops.op import Op, Operands, Trait
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_winograd_forms import WindowTransform, correlate
 from cnnc.ops.toom_cook import Filtering

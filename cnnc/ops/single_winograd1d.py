@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from cnnc.ops.layout import Form, Layout, Layouts, Machine
 from cnnc.ops.loops import register_tile, tile_loops
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import Single, groups_of
 from cnnc.ops.single_strips import strip_of
 from cnnc.ops.single_winograd1d_forms import FEWEST_TILES, MOST_TILES, SingleFiltered

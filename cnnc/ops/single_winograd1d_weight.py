@@ -13,7 +13,8 @@ import numpy as np
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.loops import Loop
-from cnnc.ops.op import Array, Op, Operands, Shape, Trait
+from cnnc.ops.op import Op, Operands, Trait
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import groups_of
 from cnnc.ops.single_strips import WeightTransform
 from cnnc.ops.toom_cook import FILTERINGS, Nested

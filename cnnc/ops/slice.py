@@ -11,7 +11,8 @@ import numpy as np
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.margins import narrow, widen
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, as_float, single
+from cnnc.ops.op import Example, Op, Operands, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_join import SingleJoin
 from cnnc.ops.window import Pads, text

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, as_float, single
+from cnnc.ops.op import Example, Op, Operands, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_softmax import SingleSoftmax
 from cnnc.ops.softmax_kernels import over_channels

@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import Any, ClassVar
 
 from cnnc.ops.field import Field, Kind, OpError
-from cnnc.ops.op import Example, Op, Shape, single
+from cnnc.ops.op import Example, Op, single
+from cnnc.ops.shapes import Shape
 from cnnc.ops.slice import Slice
 from cnnc.ops.window import text
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from cnnc.ops.field import Field, Kind, OpError
 from cnnc.ops.layout import Form, Layouts, Machine
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.sight import Sight
 from cnnc.ops.upsample_kernels import linear, nearest, source_axes
 from cnnc.ops.window import per_axis, spatial

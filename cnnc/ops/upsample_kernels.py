@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cnnc.ops.affine import Affine
 from cnnc.ops.layout import Form, Layout, Layouts
 from cnnc.ops.loops import Clipped, Loop, axes, tile_loops
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 from cnnc.ops.units import UNITS, trips_along, within
 
 _TILE = 4

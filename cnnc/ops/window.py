@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.ops.field import OpError
-from cnnc.ops.op import Array, Shape
+from cnnc.ops.shapes import Array, Shape
 
 Pads = tuple[tuple[int, int], ...]
 """(before, after) per spatial axis."""

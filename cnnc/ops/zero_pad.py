@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from cnnc.ops.field import Field, Kind
 from cnnc.ops.layout import Form, Layouts, Machine
 from cnnc.ops.margins import narrow, widen
-from cnnc.ops.op import Array, Example, Op, Operands, Shape, Trait, as_float, single
+from cnnc.ops.op import Example, Op, Operands, Trait, as_float, single
+from cnnc.ops.shapes import Array, Shape
 from cnnc.ops.window import Pads, explicit, pad_array, spatial, unpad_array
 
 

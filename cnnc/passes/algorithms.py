@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cnnc.ir.target import Target
 from cnnc.ops.layout import Layout, Layouts
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import Single, grouped
 from cnnc.passes.choice import Asked, Choice
 

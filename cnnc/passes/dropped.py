@@ -18,7 +18,8 @@ from dataclasses import replace
 
 from cnnc.ir.graph import Graph, Node
 from cnnc.ops.dropout_mask import DropoutMask
-from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
+from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.ops.shapes import Shape
 
 
 def prepare_dropout(step: Graph) -> Graph:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cnnc.ops.layout import Layout
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 from cnnc.ops.window import Pads
 from cnnc.passes.memory import Lifetime
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cnnc.ir.graph import Graph, Node
-from cnnc.ops.op import Op, Shape, Trait
+from cnnc.ops.op import Op, Trait
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import Single
 from cnnc.ops.single_columns import SingleColumns
 from cnnc.ops.window import Pads

@@ -14,7 +14,8 @@ from math import prod
 
 from cnnc.ir.graph import Graph, Node, Output
 from cnnc.ir.target import Target
-from cnnc.ops.op import Gradient, Input, Op, Shape, Trait
+from cnnc.ops.op import Gradient, Input, Op, Trait
+from cnnc.ops.shapes import Shape
 from cnnc.ops.single import PlainInput, Single, grouped, groups_of
 from cnnc.ops.single_copies import ToEveryLane, ToLanes, ToRow
 from cnnc.ops.window import Pads

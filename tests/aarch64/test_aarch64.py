@@ -23,7 +23,7 @@ from cnnc.diagnostics import CompileError
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
 from cnnc.ir.target import TARGETS
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from tests.aarch64.inside import STEPS
 from tests.module.specs import LENET
 from tests.ops.examples import parameter_names

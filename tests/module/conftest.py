@@ -13,7 +13,7 @@ import pytest
 
 from cnnc.compiled import Compiled
 from cnnc.compiler import Options, compile_spec
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from tests.flags import optimized, plain
 from tests.module.reference import Reference
 from tests.module.specs import DIGITS, HEADS, LENET, LINE, MEANS, ROWS, TOWER, WIND

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 
 TOLERANCE = 1e-5

@@ -9,8 +9,9 @@ import pytest
 
 from cnnc.ir.graph import Graph
 from cnnc.ir.interpret import interpret
-from cnnc.ops.op import Array, Input
+from cnnc.ops.op import Input
 from cnnc.ops.random_words import random_words
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 from tests.module.conftest import Case, Compile
 from tests.module.reference import close

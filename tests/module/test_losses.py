@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cnnc.ir.interpret import interpret
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 from tests.module.conftest import Case, Compile
 from tests.module.reference import close

@@ -9,7 +9,8 @@ import numpy as np
 
 from cnnc.ops import LOSSES, OPS, TRAINING_OPS
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import RANDOM, Array, Example, Op, Shape, Trait
+from cnnc.ops.op import RANDOM, Example, Op, Trait
+from cnnc.ops.shapes import Array, Shape
 
 EXAMPLES: list[tuple[str, Example]] = [
     (f"{name}-{index}", example)

@@ -9,7 +9,8 @@ import pytest
 
 from cnnc.ops import OPS
 from cnnc.ops.field import OpError
-from cnnc.ops.op import Array, Op
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Array
 
 SAME: list[tuple[str, dict[str, Any], str]] = [
     ("relu6", {}, "relu6(x)"),

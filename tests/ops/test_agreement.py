@@ -15,7 +15,8 @@ from cnnc.diagnostics import Source
 from cnnc.frontend import parse, resolve
 from cnnc.ir.interpret import interpret
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import RANDOM, Array, Example
+from cnnc.ops.op import RANDOM, Example
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 from tests.ops.examples import EXAMPLES, arrays, operand_shapes
 

@@ -8,7 +8,7 @@ import pytest
 
 from cnnc.ops import OPS
 from cnnc.ops.field import OpError
-from cnnc.ops.op import Shape
+from cnnc.ops.shapes import Shape
 
 IMAGE = (6, 9, 8)
 CASES: list[tuple[str, dict[str, Any], Shape, str, str]] = [

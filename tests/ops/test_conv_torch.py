@@ -13,7 +13,7 @@ from cnnc.compiler import compile_spec
 from cnnc.ops import OPS
 from cnnc.ops.conv import Conv
 from cnnc.ops.conv_transpose import ConvTranspose
-from cnnc.ops.op import Array, Shape
+from cnnc.ops.shapes import Array, Shape
 
 torch = pytest.importorskip("torch")
 

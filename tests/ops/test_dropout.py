@@ -10,7 +10,7 @@ from cnnc.frontend import parse, resolve
 from cnnc.ops.channel_dropout import ChannelDropout
 from cnnc.ops.dropout import Dropout
 from cnnc.ops.dropout_mask import DropoutMask
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from tests.passes.test_fuse import Network, compiled
 
 SAMPLES = 64

@@ -27,8 +27,9 @@ from cnnc.ops.concat import Concat
 from cnnc.ops.flatten import Flatten
 from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
-from cnnc.ops.op import RANDOM, Array, Example, Gradient, Input, Trait
+from cnnc.ops.op import RANDOM, Example, Gradient, Input, Trait
 from cnnc.ops.optimizers import Sgd
+from cnnc.ops.shapes import Array
 from cnnc.passes.choice import Choice, best_guess
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse

@@ -21,7 +21,8 @@ from cnnc.ops.cross_entropy import CrossEntropy
 from cnnc.ops.huber import Huber
 from cnnc.ops.initializers import He
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import Array, Example, Gradient, Input, Op, Trait
+from cnnc.ops.op import Example, Gradient, Input, Op, Trait
+from cnnc.ops.shapes import Array
 from tests.ops.examples import EXAMPLES, labels
 from tests.ops.test_kernels import SAMPLES, _assert_close, _double, compile_graph, targets_by_lanes
 

@@ -18,7 +18,8 @@ from cnnc.ops.huber import Huber
 from cnnc.ops.l1 import L1
 from cnnc.ops.loss import LossOp
 from cnnc.ops.mse import Mse
-from cnnc.ops.op import Array, Example
+from cnnc.ops.op import Example
+from cnnc.ops.shapes import Array
 from tests.ops.examples import labels
 from tests.ops.test_kernels import runnable_targets
 from tests.ops.test_loss_kernels import LOSS_EXAMPLES, PADDED, feeds_of, in_bits, losses_of

@@ -11,7 +11,8 @@ from cnnc.ir.graph import Graph
 from cnnc.ir.target import TARGETS
 from cnnc.ops.conv import Conv
 from cnnc.ops.layout import Layout
-from cnnc.ops.op import Example, Shape
+from cnnc.ops.op import Example
+from cnnc.ops.shapes import Shape
 from cnnc.passes.choice import Asked, best_guess, prefer
 from tests.ops.examples import made
 from tests.ops.test_kernels import (

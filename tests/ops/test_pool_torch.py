@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cnnc.ops import OPS
-from cnnc.ops.op import Op, Shape
+from cnnc.ops.op import Op
+from cnnc.ops.shapes import Shape
 
 torch = pytest.importorskip("torch")
 

@@ -24,8 +24,9 @@ from cnnc.ops.batch_statistics import ChannelAffine, RunningAffine
 from cnnc.ops.batchnorm import BatchNorm
 from cnnc.ops.conv import Conv
 from cnnc.ops.initializers import Constant, He
-from cnnc.ops.op import Array, Input, Op, Shape
+from cnnc.ops.op import Input, Op
 from cnnc.ops.pooled_conv import PooledConv
+from cnnc.ops.shapes import Array, Shape
 from cnnc.passes.choice import Asked, Chosen, best_guess, prefer
 from cnnc.passes.fuse import fuse
 from cnnc.passes.pooled import pool_as_made

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnnc.ops import OPTIMIZERS
-from cnnc.ops.op import RANDOM, Array, Example
+from cnnc.ops.op import RANDOM, Example
+from cnnc.ops.shapes import Array
 from tests.ops.examples import EXAMPLES, arrays, operand_shapes, parameter_names
 
 IDS = [name for name, _ in EXAMPLES]

@@ -13,7 +13,8 @@ from cnnc.ir.graph import Graph, Node
 from cnnc.ir.interpret import interpret
 from cnnc.ir.verify import verify_graph
 from cnnc.ops.dropout_mask import DropoutMask
-from cnnc.ops.op import Array, Gradient, Input
+from cnnc.ops.op import Gradient, Input
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 

@@ -23,8 +23,9 @@ from cnnc.ops import OPS
 from cnnc.ops.dropout_mask import DropoutMask
 from cnnc.ops.initializers import He
 from cnnc.ops.mse import Mse
-from cnnc.ops.op import Array, Gradient, Input, Op, Shape
+from cnnc.ops.op import Gradient, Input, Op
 from cnnc.ops.optimizers import Sgd
+from cnnc.ops.shapes import Array, Shape
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 from cnnc.passes.plan import plan

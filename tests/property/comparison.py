@@ -19,8 +19,9 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.verify import verify_graph
 from cnnc.ops.batch_statistics import BatchStatistics
 from cnnc.ops.loss import LossOp
-from cnnc.ops.op import Array, Input
+from cnnc.ops.op import Input
 from cnnc.ops.random_words import random_words
+from cnnc.ops.shapes import Array
 from cnnc.passes.differentiate import differentiate
 from cnnc.passes.fuse import fuse
 

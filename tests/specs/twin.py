@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.ir.graph import Graph, OutputLoss
-from cnnc.ops.op import Array
+from cnnc.ops.shapes import Array
 from tests.torch_ops import network_loss, run, torch
 
 GRADIENT_FLOOR = 1e-3
