@@ -18,6 +18,7 @@ from cnnc.ops.op import Gradient, Input, Op
 from cnnc.ops.window import Pads
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)  # its threads would wait for those of compilers that run beside it
 functional = torch.nn.functional
 
 Tensor = Any

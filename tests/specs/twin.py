@@ -23,8 +23,6 @@ ROUNDINGS = 2e-6
 STEADY = 2e-4
 ATTEMPTS = 30
 
-torch.set_num_threads(1)  # its threads would wait for those of compilers that run beside it
-
 Tensors = dict[str, Any]
 
 
