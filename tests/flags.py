@@ -14,7 +14,7 @@ import pytest
 
 from cnnc.codegen import toolchain
 
-PLAIN = {"GCC_FLAGS": ("-Og",), "CLANG_FLAGS": ("-O1",)}
+PLAIN = {"GCC_FLAGS": ("-Og",), "SPLIT_FLAGS": (), "CLANG_FLAGS": ("-O1",)}
 SHIPPED = {name: getattr(toolchain, name) for name in PLAIN}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cnnc.codegen.cache import Cache, make_key
-from cnnc.codegen.commands import Command, run
+from cnnc.codegen.commands import Command, processors, run
 from cnnc.codegen.delivery import Built, check_output, deliver, file_names
 from cnnc.codegen.dispatch import (
     HEADER,
@@ -156,6 +156,7 @@ class _Job:
             version_of("cython"),
             compiler.identity,
             "\0".join([*flags, "", *compiler.dispatcher_flags(), "", *compiler.link_flags()]),
+            *self.split_flags,
             _UNOPTIMIZED,
             _OPTIMIZED,
             _IN_EVERY_CALL.pattern,
@@ -166,6 +167,11 @@ class _Job:
     def files(self) -> list[str]:
         """The extension, its stub and its sources."""
         return file_names(self.name, self.targets, self.python.suffix)
+
+    @property
+    def split_flags(self) -> tuple[str, ...]:
+        """What has the C compiler split the C of one target; several keep it busy as they are."""
+        return self.compiler.split_flags if len(self.targets) == 1 else ()
 
     def compile(self, file: str, flags: Sequence[str]) -> Command:
         """C to an object file beside it."""
@@ -184,8 +190,11 @@ class _Job:
 
     def link(self, objects: Sequence[str]) -> Command:
         """All object files to the extension."""
-        extension = self.files()[0]
-        words = (*self.compiler.command, *self.compiler.link_flags(), *objects, "-o", extension)
+        compiler, extension = self.compiler, self.files()[0]
+        flags = compiler.link_flags()
+        if self.split_flags:  # only now are the kernels optimized
+            flags += (*compiler.flags(self.targets[0]), f"-flto={processors()}")
+        words = (*compiler.command, *flags, *objects, "-o", extension)
         return Command("the C compiler", (*words, "-lm"))
 
 
@@ -257,7 +266,7 @@ def _compile(job: _Job, directory: Path, cache: Cache) -> None:
     )
     for part in parts.values():
         _prepare(directory / f"{part}.c")
-    flags = {t: (*job.compiler.flags(t), *part_flags(name, t)) for t in parts}
+    flags = {t: (*job.compiler.flags(t), *job.split_flags, *part_flags(name, t)) for t in parts}
     stage([job.compile(part, flags[target]) for target, part in parts.items()])
     stage([job.link([f"{file}.o" for file in (chooser, *parts.values())])])
     for file in (chooser, *parts.values()):

@@ -51,7 +51,7 @@ def run(commands: Sequence[Command], directory: Path) -> Failure | None:
     running: list[_Running] = []
     try:
         while waiting or running:
-            while waiting and len(running) < _cores():
+            while waiting and len(running) < processors():
                 number, command = waiting.pop(0)
                 running.append(_start(command, directory, scratch / f"log{number}"))
             ended = _wait(running)
@@ -104,7 +104,7 @@ def _wait(running: Sequence[_Running]) -> _Running:
         time.sleep(PAUSE)
 
 
-def _cores() -> int:
+def processors() -> int:
     """How many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

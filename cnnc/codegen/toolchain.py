@@ -13,8 +13,9 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import NoReturn
 
 from cnnc.codegen.processor import least_target, macros
@@ -58,6 +59,8 @@ GCC_FLAGS = (
     "--param",
     "max-completely-peeled-insns=1000",
 )
+# Optimization is put off until all is linked, and takes a process for each share of the kernels.
+SPLIT_FLAGS = ("-flto",)
 CLANG_FLAGS = ("-O3", "-mllvm", "-unroll-threshold=1000")
 
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -66,11 +69,15 @@ ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "a
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A C compiler. `command` starts every call; `identity` changes whenever the compiler does."""
+    """A C compiler. `command` starts every call; `identity` changes whenever the compiler does.
+
+    One that `splits` a file's functions optimizes them on several processors at once.
+    """
 
     command: tuple[str, ...]
     version: str
     triple: str
+    splits: bool = False
 
     @property
     def is_clang(self) -> bool:
@@ -85,6 +92,11 @@ class Compiler:
     @property
     def identity(self) -> str:
         return "\n".join((*self.command, self.version, self.triple))
+
+    @property
+    def split_flags(self) -> tuple[str, ...]:
+        """What has it split a file; none where it cannot."""
+        return SPLIT_FLAGS if self.splits else ()
 
     def flags(self, target: Target) -> tuple[str, ...]:
         """The flags that compile C for `target`, to be linked later."""
@@ -149,7 +161,15 @@ def _identify(command: tuple[str, ...], words: str) -> Compiler:
     # The answer may be kept for a process: a compiler replaced under a running one is not noticed.
     version = _ask((*command, "--version"), words).strip().partition("\n")[0]
     triple = _ask((*command, "-dumpmachine"), words).strip()
-    return Compiler(command, version, triple)
+    found = Compiler(command, version, triple)
+    return found if found.is_clang else replace(found, splits=_can_split(command, words))
+
+
+def _can_split(command: tuple[str, ...], words: str) -> bool:
+    """Whether GCC was installed with what link-time optimization takes."""
+    program = Path(_ask((*command, "-print-prog-name=lto1"), words).strip())
+    beside = (program.with_name(name) for name in ("lto1", "lto-wrapper", "liblto_plugin.so"))
+    return program.is_absolute() and all(path.exists() for path in beside)
 
 
 def _ask(command: Sequence[str], words: str) -> str:

@@ -85,6 +85,7 @@ def failing_compiler(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: s
         'case "$*" in',
         "*--version*) echo 'gcc (fake) 12.2.0'; exit;;",
         f"*-dumpmachine*) echo {find_compiler().triple}; exit;;",
+        "*-print-prog-name*) echo lto1; exit;;",
         "esac",
         *lines,
     )
@@ -254,13 +255,27 @@ def test_parts_of_a_module_are_compiled_at_the_same_time(
         f'until [ "$(wc -l < {tmp_path}/seen)" = 2 ]; do sleep 0.01; done;; esac',
         f'exec {real} "$@"',
     )
-    monkeypatch.setattr(commands, "_cores", lambda: 2)
+    monkeypatch.setattr(commands, "processors", lambda: 2)
     sources = {"x86-64": SOURCE, "x86-64-v2": SOURCE.replace("42", "43")}
     built = build_targets("tiny", sources, STUB, tmp_path / "out")
     assert [path.name for path in built.sources] == ["tiny.x86-64-v2.pyx", "tiny.x86-64.pyx"]
     assert load_extension("tiny", built.loadable).answer() == 43
     monkeypatch.setenv("CNNC_PROCESSOR", "x86-64")
     assert load_extension("tiny", built.loadable).answer() == 42
+
+
+def test_a_gcc_without_link_time_optimization_builds_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = " ".join(find_compiler().command)
+    make_compiler(
+        tmp_path,
+        monkeypatch,
+        'case "$*" in -print-prog-name=lto1) echo lto1; exit;; *-flto*) exit 1;; esac',
+        f'exec {real} "$@"',
+    )
+    with optimized():
+        assert load_extension("tiny", build_tiny().loadable).answer() == 42
 
 
 def test_replacing_a_loaded_extension_harms_nobody(tmp_path: Path, compile_calls: Path) -> None:
