@@ -209,23 +209,18 @@ def _check_drawing(path: Path) -> None:
 
 
 def _latency_row(latency: Latency) -> tuple[str, ...]:
+    from cnnc.measure.words import duration
+
     case = latency.case
     return (
         str(case.batch),
         "training" if case.training else "inference",
-        _time(latency.seconds),
-        f"{_time(latency.low)} - {_time(latency.high)}",
+        duration(latency.seconds),
+        f"{duration(latency.low)} - {duration(latency.high)}",
         f"{latency.samples_per_second:,.0f}",
         f"{latency.gflops:.1f}",
         f"{100 * latency.gflops / latency.peak:.0f}",
     )
-
-
-def _time(seconds: float) -> str:
-    """Three digits and a unit."""
-    units = (("us", 1e6 * seconds), ("ms", 1e3 * seconds), ("s", seconds))
-    unit, value = next((pair for pair in units if pair[1] < 1000), units[-1])
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
 def _show_profile(found: Profile, *, by_time: bool, everything: bool) -> None:
@@ -250,11 +245,13 @@ def _show_profile(found: Profile, *, by_time: bool, everything: bool) -> None:
 
 
 def _show_whole(found: Profile) -> None:
+    from cnnc.measure.words import duration
+
     rate = found.flops / found.seconds / 1e9
     ceilings = found.ceilings
     caches = ", ".join(f"{name} {rate:.0f}" for name, rate in ceilings.caches)
     lines = (
-        ("a step", f"{_time(found.seconds)}, {found.batch / found.seconds:,.0f} samples/s"),
+        ("a step", f"{duration(found.seconds)}, {found.batch / found.seconds:,.0f} samples/s"),
         ("multiply-adds", f"{rate:.1f} GFLOP/s, {100 * rate / ceilings.gflops:.0f} % of the peak"),
         ("peak of one core", f"{ceilings.gflops:.1f} GFLOP/s"),
         ("memory, triad", f"{ceilings.memory:.1f} GB/s; reading from {caches} GB/s"),

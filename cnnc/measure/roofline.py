@@ -15,6 +15,7 @@ from typing import Any
 
 from cnnc.codegen.files import write_file
 from cnnc.measure.profile import Lap, Profile
+from cnnc.measure.words import duration
 
 DIRECTIONS = {
     "forward": "#0072b2",
@@ -52,7 +53,7 @@ def draw_roofline(found: Profile, path: Path) -> None:
         _draw_bars(right, found)
         what = "training step" if found.training else "inference"
         figure.suptitle(
-            f"{found.name}: {what} of {found.batch}, {_time(found.seconds)}, one core, "
+            f"{found.name}: {what} of {found.batch}, {duration(found.seconds)}, one core, "
             f"{found.target}"
         )
         figure.draw_without_rendering()
@@ -61,10 +62,6 @@ def draw_roofline(found: Profile, path: Path) -> None:
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     write_file(path, drawn.getvalue())
-
-
-def _time(seconds: float) -> str:
-    return f"{1e6 * seconds:.3g} us" if seconds < 1e-3 else f"{1e3 * seconds:.4g} ms"
 
 
 def _points(found: Profile) -> list[Lap]:
