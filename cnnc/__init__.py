@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cnnc.compiler import Options
     from cnnc.limits import Limits
+    from cnnc.options import Options
 
 __all__ = ["__version__", "compile"]
 
@@ -48,7 +48,8 @@ def compile(  # noqa: A001 - the verb of this package
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cnnc.compiler import Options, compile_spec
+    from cnnc.compiler import compile_spec
+    from cnnc.options import Options
 
     if parameters is not None and not isinstance(parameters, Mapping):
         raise TypeError(f"parameters is a dict of numbers by name, got {parameters!r:.60}")

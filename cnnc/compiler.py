@@ -9,8 +9,8 @@ Each stage is one call here; `emit` prints any form. Nothing is done here that a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from cnnc.codegen.toolchain import chosen_targets
 from cnnc.compiled import Compiled, Lowered
 from cnnc.diagnostics import CompileError, Diagnostic, Source
 from cnnc.ir.target import Target
-from cnnc.limits import DEFAULT_LIMITS, Limits
+from cnnc.options import Options
 from cnnc.request import Answer, Request
 from cnnc.sources import read_source, split_model
 
@@ -31,43 +31,20 @@ if TYPE_CHECKING:
     from cnnc.ir.graph import Graph
     from cnnc.ir.program import Program
     from cnnc.passes.choice import Choice
-    from cnnc.tuning import Tuning
+
+__all__ = [
+    "STAGES",
+    "TARGET_STAGES",
+    "Options",
+    "compile_spec",
+    "emit",
+    "lower",
+    "open_spec",
+]
 
 STAGES = ("spec", "graph", "grad", "fused", "program", "pyx")
 TARGET_STAGES = ("program", "pyx")
 """Those of which there is one for each target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What shapes a compilation besides the text.
-
-    target: a name of cnnc.ir.target.TARGETS, or several with commas between them, of which the
-    module chooses when it is imported; None is the build machine's. model: which model of the file.
-    parameters: values for the model's parameters. search: directories, besides the spec's own, from
-    which it may import. limits: how large spec and network may be. algorithm: `direct`, `matmul`,
-    `winograd`, `winograd4`, `winograd1d` or `columns`, for kernels that have it; None leaves it to
-    the cost model. profile: with a clock after every call, see cnnc.measure. tuning: what was
-    measured, to be built again (cnnc.tuning). choose: takes each kernel's form. alone: up to how
-    many samples inference takes one by one, from a block's on all of them; None leaves it to
-    `tuning` or the cost model. Raises ValueError where more than one of algorithm, tuning and
-    choose is given.
-    """
-
-    target: str | None = None
-    model: str | None = None
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    search: tuple[str | Path, ...] = ()
-    limits: Limits = DEFAULT_LIMITS
-    algorithm: str | None = None
-    profile: bool = False
-    tuning: Tuning | None = None
-    choose: Choice | None = None
-    alone: int | None = None
-
-    def __post_init__(self) -> None:
-        if sum(each is not None for each in (self.algorithm, self.tuning, self.choose)) > 1:
-            raise ValueError("one of algorithm, tuning and choose says which kernels to take")
 
 
 def open_spec(spec: str | Path, options: Options | None = None) -> tuple[Source, Options]:

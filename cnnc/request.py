@@ -16,7 +16,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnc.codegen.build import Built, version_of
 from cnnc.codegen.cache import Cache, make_key
@@ -25,10 +24,8 @@ from cnnc.codegen.python import find_python
 from cnnc.codegen.toolchain import chosen_targets, find_compiler
 from cnnc.diagnostics import CompileError, Source
 from cnnc.ir.target import TARGETS, Target
+from cnnc.options import Options
 from cnnc.resources import PACKAGE, cache_directory, resource
-
-if TYPE_CHECKING:
-    from cnnc.compiler import Options
 
 
 @dataclass(frozen=True, slots=True)

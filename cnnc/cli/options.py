@@ -15,7 +15,7 @@ from cnnc.ir.target import TARGETS, parse_targets
 from cnnc.limits import DEFAULT_LIMITS, SETTABLE
 
 if TYPE_CHECKING:
-    from cnnc.compiler import Options
+    from cnnc.options import Options
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -104,7 +104,7 @@ class SpecChoice:
         """The same for the compiler. A usage error for parameters that are not NAME=VALUE."""
         from dataclasses import replace
 
-        from cnnc.compiler import Options
+        from cnnc.options import Options
 
         limits = replace(DEFAULT_LIMITS, **self.limits)
         return Options(target, self.model, overrides(self.parameters), self.search, limits)

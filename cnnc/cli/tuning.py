@@ -17,7 +17,7 @@ from cnnc.cli.report import fail, show_warnings
 
 if TYPE_CHECKING:
     from cnnc.cli.options import Command
-    from cnnc.compiler import Options
+    from cnnc.options import Options
 
 SECONDS = 60.0
 """That of cnnc.measure.tune, which is slow to import; a test compares."""

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from cnnc.codegen.build import check_runs_here
 from cnnc.codegen.toolchain import chosen_targets, native_target
 from cnnc.compiled import Compiled
-from cnnc.compiler import Options, compile_spec, lower, open_spec
+from cnnc.compiler import compile_spec, lower, open_spec
 from cnnc.ir.program import Program
 from cnnc.ir.target import Target
 from cnnc.measure.memory import machine_description, recall, remember
@@ -24,6 +24,7 @@ from cnnc.measure.step import Place, spots
 from cnnc.measure.stopwatch import BLOCKS, time_variants
 from cnnc.measure.turns import Turns, Variant
 from cnnc.measure.ways import times_of_ways
+from cnnc.options import Options
 from cnnc.tuning import (
     LEAST_GAIN,
     Asked,
