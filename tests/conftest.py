@@ -23,13 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what is found to tests/golden; read the diff before you commit it",
     )
     parser.addoption(
-        "--networks", type=int, default=40, help="how many random networks are compiled"
+        "--networks", type=int, default=32, help="how many random networks are compiled"
     )
     parser.addoption(
         "--first-network", type=int, default=0, metavar="SEED", help="the first one's seed"
     )
     parser.addoption(
-        "--ill-formed", type=int, default=1000, help="how many random wrong specs are tried"
+        "--ill-formed", type=int, default=700, help="how many random wrong specs are tried"
     )
 
 

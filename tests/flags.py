@@ -16,6 +16,8 @@ from cnnc.codegen import toolchain
 
 PLAIN = {"GCC_FLAGS": ("-Og",), "SPLIT_FLAGS": (), "CLANG_FLAGS": ("-O1",)}
 SHIPPED = {name: getattr(toolchain, name) for name in PLAIN}
+UNSPLIT = {**SHIPPED, "SPLIT_FLAGS": ()}
+"""The same kernels, without processes of their own: the other processor has tests to run."""
 
 
 @contextmanager
@@ -27,8 +29,9 @@ def plain() -> Iterator[None]:
 
 @contextmanager
 def optimized(*targets: str) -> Iterator[None]:
-    """Modules as everywhere else; where targets are named, for this machine's own alone."""
-    with _flags(SHIPPED if not targets or toolchain.host_target().name in targets else {}):
+    """Modules as everywhere else; where targets are named, kernels of this machine's own alone."""
+    chosen = UNSPLIT if toolchain.host_target().name in targets else {}
+    with _flags(chosen if targets else SHIPPED):
         yield
 
 

@@ -237,7 +237,7 @@ def test_ctrl_c_reaches_a_call_that_waits_for_another_thread_s(lenet_files: Comp
     text = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     net = lenet.Model(threads=1)
-    many = np.zeros((200000, 1, 28, 28), np.uint8)
+    many = np.zeros((80000, 1, 28, 28), np.uint8)
     other = threading.Thread(target=net, args=(many,))
     other.start()
     time.sleep(0.1)

@@ -27,7 +27,7 @@ from tests.ops.examples import made
 from tests.ops.test_kernels import (
     check_forward,
     check_gradients,
-    compile_graph,
+    compile_plain,
     runnable_targets,
     side_by_side,
     trained_together,
@@ -62,13 +62,13 @@ CHOICES: dict[str, Choice] = {"second": _second, "last": _last}
 @cache
 def _forward(target: str, rank: str) -> tuple[Graph, Any]:
     graph = side_by_side(CASES)
-    return graph, compile_graph(graph, TARGETS[target], CHOICES[rank])
+    return graph, compile_plain(graph, TARGETS[target], CHOICES[rank])
 
 
 @cache
 def _training(target: str, rank: str) -> tuple[Graph, Any]:
     graph = trained_together(CASES)
-    return graph, compile_graph(graph, TARGETS[target], CHOICES[rank])
+    return graph, compile_plain(graph, TARGETS[target], CHOICES[rank])
 
 
 FIRST, *OTHERS = runnable_targets()

@@ -306,7 +306,15 @@ def trained_together(layers: Layers) -> Graph:
 def compile_graph(
     graph: Graph, target: Target, choose: Choice = best_guess, alone: int | None = None
 ) -> Any:
-    """The module of a graph; up to `alone` samples go one by one."""
+    """The module of a graph, optimized; up to `alone` samples go one by one."""
+    with optimized(target.name):
+        return compile_plain(graph, target, choose, alone)
+
+
+def compile_plain(
+    graph: Graph, target: Target, choose: Choice = best_guess, alone: int | None = None
+) -> Any:
+    """The same, for what puts kernels together that are optimized elsewhere."""
     output = Path(tempfile.mkdtemp(prefix="cnnc-ops-"))
     built = build_graph(graph, [target], output, choose, alone)
     return load_extension(graph.name, built.extension)
@@ -325,8 +333,7 @@ def build_graph(
     alone = 0 if graph.step else alone
     programs = [verify_program(plan(fused, target, choose, alone)) for target in targets]
     sources = {program.target.name: render(program, "test.cnn", {}) for program in programs}
-    with optimized(*sources):
-        return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
+    return build_targets(graph.name, sources, render_stub(programs[0], "test.cnn"), output)
 
 
 def test_gradients_of_a_value_used_twice_are_added() -> None:

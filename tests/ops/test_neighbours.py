@@ -36,7 +36,7 @@ from tests.ops.test_kernels import (
     _feeds,
     _inputs,
     _layer,
-    compile_graph,
+    compile_plain,
     runnable_targets,
 )
 
@@ -108,7 +108,7 @@ def _with_halos() -> tuple[Graph, Any]:
             if not isinstance(node.op, Input)
         ]
     graph = Graph("halos", tuple(nodes), tuple(parameters), tuple(outputs))
-    return graph, compile_graph(graph, TARGETS[runnable_targets()[0]])
+    return graph, compile_plain(graph, TARGETS[runnable_targets()[0]])
 
 
 @pytest.mark.parametrize("samples", [1, 33])
@@ -144,7 +144,7 @@ def _among_relus() -> tuple[Graph, Any]:
     training = Training((OutputLoss("joined", Mse()),), Sgd(0.1), 16, 1, None)
     outputs = (Output("joined", "joined"),)
     graph = differentiate(Graph("relus", (*nodes, joined), tuple(parameters), outputs, training))
-    return graph, compile_graph(graph, TARGETS[runnable_targets()[0]])
+    return graph, compile_plain(graph, TARGETS[runnable_targets()[0]])
 
 
 def test_rectifiers_before_and_after_are_fused_rightly() -> None:

@@ -1,6 +1,6 @@
 """Random well-formed networks: compiled, and compared with the reference.
 
-Ten networks share a module, since what a module costs besides its kernels is much. `--networks N`
+Eight networks share a module, since what a module costs besides its kernels is much. `--networks N`
 asks for more of them, `--first-network SEED --networks 1` for one alone.
 """
 
@@ -28,7 +28,7 @@ from tests.ops.test_kernels import runnable_targets
 from tests.property.comparison import SAMPLES, Difference, compare, compare_fused, trained_bits
 from tests.property.networks import OPTIMIZERS, Network, from_random, lines_of, network, text_of
 
-TOGETHER = 10
+TOGETHER = 8
 TARGETS_IN_TURN = sorted(runnable_targets(), reverse=True)
 
 
