@@ -25,6 +25,7 @@ from cnnc.ir.interpret import interpret
 from cnnc.ir.target import TARGETS
 from cnnc.ops.shapes import Array
 from tests.aarch64.inside import STEPS
+from tests.flags import optimized
 from tests.module.specs import LENET
 from tests.ops.examples import parameter_names
 from tests.ops.test_kernels import (
@@ -96,7 +97,8 @@ def found(folder: Path, what: str) -> dict[str, Array]:
 
 def compute(graph: Graph, kind: str, folder: Path) -> None:
     """Build a graph's module and run it for every number of samples."""
-    build_graph(graph, [TARGETS["aarch64"]], folder)
+    with optimized("aarch64"):
+        build_graph(graph, [TARGETS["aarch64"]], folder)
     for samples in SAMPLES[kind == "gradients" :]:
         feeds = _feeds(graph, samples)
         if kind == "gradients":

@@ -183,10 +183,10 @@ def test_a_missing_brace(head: str) -> None:
 
 
 def test_a_missing_brace_is_looked_for_quickly() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for filler in (" ", "\n", "model ", "model\n"):
         assert errors("model" + filler * (200_000 // len(filler)) + "}")
-    assert time.perf_counter() - started < 60  # a second, if not quadratic
+    assert time.process_time() - started < 5
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def errors(text: str, **options: object) -> tuple[Diagnostic, ...]:
     ids=["layers", "passes", "lets", "errors", "doubling", "depth", "parameters", "memory"],
 )
 def test_it_ends_soon(text: str, code: str, words: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     found = errors(text)
-    assert time.perf_counter() - started < 60  # a second, and hours without limits
+    assert time.process_time() - started < 5  # whatever else the machine does
     assert code in [d.code for d in found]
     assert any(words in d.message for d in found)
 
