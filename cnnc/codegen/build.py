@@ -145,7 +145,7 @@ class _Job:
     def key(self) -> str:
         """All that the files depend on."""
         compiler, python = self.compiler, self.python
-        flags = [words for target in self.targets for words in ("", *compiler.flags(target))]
+        flags = [words for target in self.targets for words in ("", *self.flags(target))]
         return make_key(
             self.name,
             *self.sources.values(),
@@ -156,7 +156,6 @@ class _Job:
             version_of("cython"),
             compiler.identity,
             "\0".join([*flags, "", *compiler.dispatcher_flags(), "", *compiler.link_flags()]),
-            *self.split_flags,
             _UNOPTIMIZED,
             _OPTIMIZED,
             _IN_EVERY_CALL.pattern,
@@ -172,6 +171,10 @@ class _Job:
     def split_flags(self) -> tuple[str, ...]:
         """What has the C compiler split the C of one target; several keep it busy as they are."""
         return self.compiler.split_flags if len(self.targets) == 1 else ()
+
+    def flags(self, target: Target) -> tuple[str, ...]:
+        """Those that compile a target's C."""
+        return (*self.compiler.flags(target), *self.split_flags, *part_flags(self.name, target))
 
     def compile(self, file: str, flags: Sequence[str]) -> Command:
         """C to an object file beside it."""
@@ -193,7 +196,7 @@ class _Job:
         compiler, extension = self.compiler, self.files()[0]
         flags = compiler.link_flags()
         if self.split_flags:  # only now are the kernels optimized
-            flags += (*compiler.flags(self.targets[0]), f"-flto={processors()}")
+            flags += compiler.sharing_flags(self.targets[0], processors())
         words = (*compiler.command, *flags, *objects, "-o", extension)
         return Command("the C compiler", (*words, "-lm"))
 
@@ -266,8 +269,7 @@ def _compile(job: _Job, directory: Path, cache: Cache) -> None:
     )
     for part in parts.values():
         _prepare(directory / f"{part}.c")
-    flags = {t: (*job.compiler.flags(t), *job.split_flags, *part_flags(name, t)) for t in parts}
-    stage([job.compile(part, flags[target]) for target, part in parts.items()])
+    stage([job.compile(part, job.flags(target)) for target, part in parts.items()])
     stage([job.link([f"{file}.o" for file in (chooser, *parts.values())])])
     for file in (chooser, *parts.values()):
         (directory / f"{file}.c").unlink()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
@@ -69,15 +69,11 @@ ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "a
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A C compiler. `command` starts every call; `identity` changes whenever the compiler does.
-
-    One that `splits` a file's functions optimizes them on several processors at once.
-    """
+    """A C compiler. `command` starts every call; `identity` changes whenever the compiler does."""
 
     command: tuple[str, ...]
     version: str
     triple: str
-    splits: bool = False
 
     @property
     def is_clang(self) -> bool:
@@ -95,8 +91,12 @@ class Compiler:
 
     @property
     def split_flags(self) -> tuple[str, ...]:
-        """What has it split a file; none where it cannot."""
-        return SPLIT_FLAGS if self.splits else ()
+        """What has it leave the optimization of a file to `sharing_flags`; none if it cannot."""
+        return SPLIT_FLAGS if not self.is_clang and _can_split(self.command) else ()
+
+    def sharing_flags(self, target: Target, processes: int) -> tuple[str, ...]:
+        """What a link takes besides, to optimize a file that was split in so many processes."""
+        return (*self.flags(target), *(f"{flag}={processes}" for flag in self.split_flags))
 
     def flags(self, target: Target) -> tuple[str, ...]:
         """The flags that compile C for `target`, to be linked later."""
@@ -161,13 +161,13 @@ def _identify(command: tuple[str, ...], words: str) -> Compiler:
     # The answer may be kept for a process: a compiler replaced under a running one is not noticed.
     version = _ask((*command, "--version"), words).strip().partition("\n")[0]
     triple = _ask((*command, "-dumpmachine"), words).strip()
-    found = Compiler(command, version, triple)
-    return found if found.is_clang else replace(found, splits=_can_split(command, words))
+    return Compiler(command, version, triple)
 
 
-def _can_split(command: tuple[str, ...], words: str) -> bool:
+@lru_cache(maxsize=8)
+def _can_split(command: tuple[str, ...]) -> bool:
     """Whether GCC was installed with what link-time optimization takes."""
-    program = Path(_ask((*command, "-print-prog-name=lto1"), words).strip())
+    program = Path(_ask((*command, "-print-prog-name=lto1"), shlex.join(command)).strip())
     beside = (program.with_name(name) for name in ("lto1", "lto-wrapper", "liblto_plugin.so"))
     return program.is_absolute() and all(path.exists() for path in beside)
 

@@ -5,7 +5,6 @@ Measures the whole as a caller sees it, arrays checked and all; profile.py looks
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.codegen.commands import processors
 from cnnc.compiled import Compiled
 from cnnc.measure.peak import Peak
 from cnnc.measure.samples import random_samples
@@ -87,7 +87,7 @@ def bench(
         if on_round is not None:
             on_round((number + 1) / rounds)
     # More threads than cores have no more to spend.
-    most = statistics.median(rates) * min(net.threads, _cores())
+    most = statistics.median(rates) * min(net.threads, processors())
     return tuple(
         _latency(compiled, case, net.threads, found, most)
         for case, found in zip(cases, times, strict=True)
@@ -129,9 +129,3 @@ def _latency(
         flops = forward_flops(graph)
     low, middle, high = np.quantile(times, (0.1, 0.5, 0.9)).tolist()
     return Latency(case, threads, len(times), middle, low, high, case.batch * flops, peak)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

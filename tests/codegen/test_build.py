@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -57,14 +58,13 @@ def compile_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiler that notes each extension it makes; the file of notes."""
     calls = tmp_path / "calls"
     calls.touch()
-    real = " ".join(find_compiler().command)
     # -O0 comes last and wins: these tests are about files, not about speed.
     make_compiler(
         tmp_path,
         monkeypatch,
         f'case "$*" in *-shared*) echo x >> {calls};; esac',
-        f'case "$*" in *.o*) exec {real} "$@" -O0;; esac',
-        f'exec {real} "$@"',
+        'case "$*" in *.o*) set -- "$@" -O0;; esac',
+        real_compiler(),
     )
     return calls
 
@@ -75,6 +75,11 @@ def make_compiler(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: str)
     script.write_text("\n".join(("#!/bin/sh", *lines, "")))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("CC", str(script))
+
+
+def real_compiler() -> str:
+    """The line of such a script that becomes the compiler, with the arguments as they are then."""
+    return f'exec {shlex.join(find_compiler().command)} "$@"'
 
 
 def failing_compiler(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -247,13 +252,12 @@ def test_parts_of_a_module_are_compiled_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of two compilers ends when the other has started."""
-    real = " ".join(find_compiler().command)
     make_compiler(
         tmp_path,
         monkeypatch,
         f'case "$*" in *"-c tiny.x86-64"*) echo x >> {tmp_path}/seen',
         f'until [ "$(wc -l < {tmp_path}/seen)" = 2 ]; do sleep 0.01; done;; esac',
-        f'exec {real} "$@"',
+        real_compiler(),
     )
     monkeypatch.setattr(commands, "processors", lambda: 2)
     sources = {"x86-64": SOURCE, "x86-64-v2": SOURCE.replace("42", "43")}
@@ -267,12 +271,11 @@ def test_parts_of_a_module_are_compiled_at_the_same_time(
 def test_a_gcc_without_link_time_optimization_builds_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = " ".join(find_compiler().command)
     make_compiler(
         tmp_path,
         monkeypatch,
         'case "$*" in -print-prog-name=lto1) echo lto1; exit;; *-flto*) exit 1;; esac',
-        f'exec {real} "$@"',
+        real_compiler(),
     )
     with optimized():
         assert load_extension("tiny", build_tiny().loadable).answer() == 42
