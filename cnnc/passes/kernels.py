@@ -21,10 +21,14 @@ from cnnc.passes.room import LINE, Room
 
 @dataclass(frozen=True, slots=True)
 class _Loops:
-    """What was chosen for a node; `node` has what is fused into it. See Kernels.share."""
+    """What was chosen for a node; `node` has what is fused into it. See Kernels.share.
+
+    The room is held, so that no other gets its identity.
+    """
 
     form: Form
     node: Node
+    room: Room
     asked: str
     why: str
 
@@ -41,8 +45,6 @@ class Kernels:
     """By the identities of the node and the room: layouts differ where graphs share a node."""
     chosen: dict[tuple[int, int], _Loops] = field(default_factory=dict)
     """The same."""
-    rooms: dict[int, Room] = field(default_factory=dict)
-    """Those, by their identities, which no other gets then."""
 
     def of(self, node: Node, room: Room) -> Kernel | None:
         """The function for a node, made or shared; inputs have loaders instead."""
@@ -99,8 +101,7 @@ class Kernels:
         form = self._tallying(form, node, room)
         form = form.with_bias() if node.name in room.biases else form
         why = "\n".join(filter(None, (room.why.get(node.name), chosen.why)))
-        self.rooms[id(room)] = room
-        self.chosen[asked_for] = _Loops(form, node, "" if fixed else asked.key, why)
+        self.chosen[asked_for] = _Loops(form, node, room, "" if fixed else asked.key, why)
         return self.chosen[asked_for]
 
     def is_shared(self, form: Form, node: Node, room: Room) -> bool:
